@@ -1,0 +1,135 @@
+package feature
+
+// Field is a named, typed column.
+type Field struct {
+	Name string `json:"name"`
+	Type Type   `json:"type"`
+}
+
+// FieldIndex returns the index of the field called name, or -1.
+func FieldIndex(fields []Field, name string) int {
+	for i := range fields {
+		if fields[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// DefaultMaxFuture is a source's max_future where its definition names none (rule T1).
+const DefaultMaxFuture = Hour
+
+// DefaultHistory is a view's history where its definition names none (rule C4).
+const DefaultHistory = Minute
+
+// Entity is what features describe; its key is a tuple of typed columns (rule K1).
+type Entity struct {
+	Name string  `json:"name"`
+	Key  []Field `json:"key"`
+}
+
+// Source is a named kind of event. The named columns below are "" when not declared.
+type Source struct {
+	Name        string  `json:"name"`
+	Version     int     `json:"version"`
+	Columns     []Field `json:"columns"`
+	EventTime   string  `json:"event_time"`             // a timestamp column; NULL in it is refused
+	AvailableAt string  `json:"available_at,omitempty"` // a timestamp column: when an imported event could be known (T2)
+	Tiebreak    string  `json:"tiebreak,omitempty"`     // an int64 or timestamp column (O1)
+	Deleted     string  `json:"deleted,omitempty"`      // a bool column (R2)
+	MaxFuture   Span    `json:"max_future"`             // how far past its arrival an event time may lie (T1)
+}
+
+// View is features of one entity computed from one source. A view version never changes: a changed
+// definition is a new version (rule G1).
+type View struct {
+	Name     string    `json:"name"`
+	Version  int       `json:"version"`
+	Entity   Entity    `json:"entity"`
+	Keys     []string  `json:"keys"` // the source column of each part of the entity's key (K5)
+	Source   string    `json:"source"`
+	Delay    Span      `json:"delay,omitempty"` // T3
+	History  Span      `json:"history"`         // C4
+	Features []Feature `json:"features"`
+}
+
+// Feature is one feature of a view.
+type Feature struct {
+	Name    string `json:"name"`
+	Latest  string `json:"latest"` // the source column whose newest value it is (R1)
+	Type    Type   `json:"type"`
+	TTL     Span   `json:"ttl,omitempty"` // 0: never expires (R2)
+	Default Value  `json:"-"`             // replaces the value where there is none (D1); NULL: no default
+}
+
+// Ref names a view version.
+type Ref struct {
+	Name    string
+	Version int
+}
+
+// Ref returns the name and version of v.
+func (v *View) Ref() Ref { return Ref{v.Name, v.Version} }
+
+// String returns "name@version".
+func (r Ref) String() string { return r.Name + "@" + itoa(r.Version) }
+
+// Feature returns the index of the feature called name, or -1.
+func (v *View) Feature(name string) int {
+	for i := range v.Features {
+		if v.Features[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Columns returns the distinct source columns that the view's latest features read, in order of first use.
+// Stored states of the view hold their values in this order.
+func (v *View) Columns() []string {
+	var cols []string
+	for _, f := range v.Features {
+		seen := false
+		for _, c := range cols {
+			seen = seen || c == f.Latest
+		}
+		if !seen {
+			cols = append(cols, f.Latest)
+		}
+	}
+	return cols
+}
+
+// Service is a named, ordered list of features that one model reads. A service version pins its view
+// versions (rule G1).
+type Service struct {
+	Name    string `json:"name"`
+	Version int    `json:"version"`
+	Items   []Item `json:"items"`
+}
+
+// Ref returns the name and version of s.
+func (s *Service) Ref() Ref { return Ref{s.Name, s.Version} }
+
+// Item is some features of one view in one role.
+type Item struct {
+	View     *View    // pinned
+	Role     string   // prefix of the feature names: the view's name, or the name given with "as"
+	Keys     []string // the name under which requests and spines give each part of the entity's key (K5)
+	Features []int    // indexes into View.Features, in the order of the service
+}
+
+// Plan is what a read or a training set computes: a service version, or a list of features asked by name.
+type Plan struct {
+	Service Ref // Name "" when features were asked by name
+	Items   []Item
+	Names   []string // feature columns "role.feature" in the order asked for; see Slots
+	Slots   []Slot   // for each name, where it comes from
+	Keys    []Field  // request key names with their types, in order of first use
+}
+
+// Slot says that a feature column is feature Feature (an index into View.Features) of item Item.
+type Slot struct {
+	Item    int
+	Feature int
+}

@@ -1,0 +1,115 @@
+package feature
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Code says what kind of failure an Error is, and so what a caller can do about it. It is the "code" of
+// error bodies.
+type Code string
+
+// The codes. Each has one HTTP status, assigned in package server.
+const (
+	CodeInvalid     Code = "invalid"     // the request or the data is wrong: mend it
+	CodeNotFound    Code = "not_found"   // a name that does not exist
+	CodeConflict    Code = "conflict"    // somebody else changed it meanwhile, or it is in use
+	CodeTooLarge    Code = "too_large"   // over a stated limit
+	CodeOverloaded  Code = "overloaded"  // try again later: a limit on work in flight is reached
+	CodeUnavailable Code = "unavailable" // a store or the log cannot be reached now: try again later
+	CodeBelowFloor  Code = "below_floor" // the replica no longer keeps what a read at that instant sees (C4)
+	CodeInternal    Code = "internal"    // a bug or a broken store
+)
+
+// Detail is one of several things wrong with a request.
+type Detail struct {
+	Row     *int   `json:"row,omitempty"`    // index of the offending row, from 0
+	Field   string `json:"field,omitempty"`  // column, key part or definition field
+	File    string `json:"file,omitempty"`   // file of a definition or an import
+	Line    int    `json:"line,omitempty"`   // from 1
+	Column  int    `json:"column,omitempty"` // from 1
+	Message string `json:"message"`
+}
+
+// String returns the detail on one line, its place first.
+func (d Detail) String() string {
+	var b strings.Builder
+	if d.File != "" {
+		b.WriteString(d.File)
+		if d.Line > 0 {
+			fmt.Fprintf(&b, ":%d", d.Line)
+			if d.Column > 0 {
+				fmt.Fprintf(&b, ":%d", d.Column)
+			}
+		}
+		b.WriteString(": ")
+	}
+	if d.Row != nil {
+		fmt.Fprintf(&b, "row %d: ", *d.Row)
+	}
+	if d.Field != "" {
+		b.WriteString(d.Field + ": ")
+	}
+	b.WriteString(d.Message)
+	return b.String()
+}
+
+// Error is a failure that a caller can act on. It crosses HTTP unchanged: errors.Is on the code's sentinel
+// holds on both sides.
+type Error struct {
+	Code    Code     `json:"code"`
+	Message string   `json:"message"`
+	Details []Detail `json:"details,omitempty"`
+	cause   error
+}
+
+// Sentinels for errors.Is, one a code.
+var (
+	ErrInvalid     = &Error{Code: CodeInvalid}
+	ErrNotFound    = &Error{Code: CodeNotFound}
+	ErrConflict    = &Error{Code: CodeConflict}
+	ErrTooLarge    = &Error{Code: CodeTooLarge}
+	ErrOverloaded  = &Error{Code: CodeOverloaded}
+	ErrUnavailable = &Error{Code: CodeUnavailable}
+	ErrBelowFloor  = &Error{Code: CodeBelowFloor}
+)
+
+// Error returns the message and every detail, a line each.
+func (e *Error) Error() string {
+	if len(e.Details) == 0 {
+		return e.Message
+	}
+	var b strings.Builder
+	b.WriteString(e.Message)
+	for _, d := range e.Details {
+		b.WriteString("\n  " + d.String())
+	}
+	return b.String()
+}
+
+// Is reports whether target is an Error of the same code without a message, that is, a sentinel.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Message == "" && t.Code == e.Code
+}
+
+// Unwrap returns the cause, if any.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Errorf makes an Error; a %w among the verbs becomes its cause.
+func Errorf(code Code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
+}
+
+// CodeOf returns the code of the first Error in err's tree, else CodeInternal; for nil it returns "".
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return CodeInternal
+}
