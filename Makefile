@@ -1,0 +1,65 @@
+# Everything a developer or a build machine runs. CGO is not needed.
+export CGO_ENABLED := 0
+GO            ?= go
+VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LINT_VERSION  := v2.15.0
+BIN           := $(CURDIR)/bin
+CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockstep
+FLIGHTS       := $(CACHE)/vega-datasets-3.2.1/flights-3m.parquet
+LINT          := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
+
+.PHONY: help build engine data demo test check lint test-go race bench fuzz mutations fmt clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## the binary, bin/lockstep
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/lockstep ./cmd/lockstep
+
+engine: build ## fetch the embedded ClickHouse engine into the cache folder (npm)
+	@$(BIN)/lockstep engine install
+
+data: $(FLIGHTS) ## fetch the demo's data into the cache folder (npm)
+
+$(FLIGHTS):
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js with npm, then run make again" >&2; exit 1; }
+	@mkdir -p $(@D) && cd $(@D) && npm pack --silent vega-datasets@3.2.1 >/dev/null \
+		&& tar -xzf vega-datasets-3.2.1.tgz package/data/flights-3m.parquet \
+		&& mv package/data/flights-3m.parquet . && rm -rf package vega-datasets-3.2.1.tgz
+
+demo: build engine data ## the whole road on 3,000,000 real flights: define, import, stream, train, read, compare
+	@LOCKSTEP=$(BIN)/lockstep FLIGHTS=$(FLIGHTS) GO=$(GO) sh examples/flights/demo.sh
+
+test: check ## lint and all tests, real engines included
+check: lint test-go
+
+$(LINT):
+	@mkdir -p $(@D)
+	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+lint: $(LINT) ## go vet and golangci-lint
+	$(GO) vet ./...
+	$(LINT) run ./...
+
+test-go: engine data ## the tests alone
+	LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) test -timeout 20m ./...
+
+race: engine data ## the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) test -race -timeout 40m ./...
+
+bench: engine data ## the benchmarks, with a table at the end
+	LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) run ./bench
+
+fuzz: ## every fuzz target for FUZZTIME (default 30s) each
+	@for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
+		echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$pkg || exit 1; done; done
+
+mutations: engine ## apply each listed change to the law and see the suite fail
+	$(GO) run ./internal/mutate testdata/mutations.txt
+
+fmt: $(LINT) ## format
+	$(LINT) fmt ./...
+
+clean: ## remove what builds made here (the cache folder stays)
+	rm -rf $(BIN) data demo
