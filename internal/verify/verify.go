@@ -1,0 +1,189 @@
+// Package verify reads the same keys at the same instants and the same cut from both paths and compares them
+// cell by cell (rule C6).
+package verify
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// Online is the replica. It answers all rows at one cut.
+type Online interface {
+	LookupAtOnce(l *feature.Lookup) (*feature.Answer, error)
+	// Instants returns the clock of the plan's views that is least, and the greatest of their floors.
+	Instants(p *feature.Plan) (clock, floor feature.Time, known bool)
+}
+
+// Offline is the history.
+type Offline interface {
+	Lookup(ctx context.Context, l *feature.Lookup, cut feature.Cut) (*feature.Answer, error)
+	// SampleKeys returns up to n keys that have events at or before at: a column for each of the plan's keys.
+	SampleKeys(ctx context.Context, p *feature.Plan, at feature.Time, n int, cut feature.Cut) ([][]feature.Value, error)
+	// Wait returns when the history covers seq.
+	Wait(ctx context.Context, seq uint64) error
+	Watermark() feature.Cut
+}
+
+// Request says what to compare.
+type Request struct {
+	Plan   *feature.Plan
+	At     []feature.Time // none: the clock of the slowest view, and halfway from there to the floor
+	Sample int            // keys for each instant; 0 means 1000
+}
+
+// Difference is a cell in which the paths differ.
+type Difference struct {
+	At      feature.Time
+	Key     feature.Key // in the order of the plan's keys
+	Feature string
+	Online  feature.Cell
+	Offline feature.Cell
+	Cut     feature.Cut
+}
+
+// Report is the outcome of a verification.
+type Report struct {
+	Compared    int64
+	Informative int64        // compared values that say something: present, and not zero, empty or false
+	Differences []Difference // the first 1000
+	Different   int64
+}
+
+// Progress says how far a verification has come.
+type Progress struct {
+	Done, Total int
+}
+
+const (
+	defaultSample  = 1000
+	chunk          = 500 // keys of one pair of reads
+	maxDifferences = 1000
+)
+
+// Check returns nil if the report is good: something was compared, nothing differs and at least half of the
+// values say something (rule C6).
+func (r *Report) Check() error {
+	switch {
+	case r.Different > 0:
+		return fmt.Errorf("%d of %d values differ between the online and the offline path", r.Different, r.Compared)
+	case r.Compared == 0:
+		return fmt.Errorf("nothing was compared: no key has an event at the instants asked for")
+	case r.Informative*2 < r.Compared:
+		return fmt.Errorf("only %d of %d values say something (not null, zero, empty, missing or expired): choose instants nearer to the data with --at", r.Informative, r.Compared)
+	default:
+		return nil
+	}
+}
+
+// Run compares both paths. A path that refuses to answer is an error. progress may be nil.
+func Run(ctx context.Context, online Online, offline Offline, req Request, progress func(Progress)) (*Report, error) {
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	if req.Sample <= 0 {
+		req.Sample = defaultSample
+	}
+	if len(req.At) == 0 {
+		clock, floor, known := online.Instants(req.Plan)
+		if !known {
+			return nil, feature.Errorf(feature.CodeInvalid, "the views have seen no event yet: there is nothing to compare; import or push first, or name instants with --at")
+		}
+		req.At = []feature.Time{clock, floor + (clock-floor)/2}
+	}
+	report := &Report{}
+	for i, at := range req.At {
+		progress(Progress{Done: i, Total: len(req.At)})
+		keys, err := offline.SampleKeys(ctx, req.Plan, at, req.Sample, offline.Watermark())
+		if err != nil {
+			return nil, fmt.Errorf("sample keys at %s: %w", at, err)
+		}
+		lookup := &feature.Lookup{Plan: req.Plan, Keys: keys, At: at}
+		for from := 0; from < lookup.Rows(); from += chunk {
+			if err := compare(ctx, online, offline, slice(lookup, from), report); err != nil {
+				return nil, err
+			}
+		}
+	}
+	progress(Progress{Done: len(req.At), Total: len(req.At)})
+	return report, nil
+}
+
+func slice(l *feature.Lookup, from int) *feature.Lookup {
+	to := min(from+chunk, l.Rows())
+	part := &feature.Lookup{Plan: l.Plan, At: l.At, Keys: make([][]feature.Value, len(l.Keys))}
+	for i, column := range l.Keys {
+		part.Keys[i] = column[from:to]
+	}
+	return part
+}
+
+func compare(ctx context.Context, online Online, offline Offline, l *feature.Lookup, report *Report) error {
+	on, err := online.LookupAtOnce(l)
+	if err != nil {
+		return fmt.Errorf("read online at %s: %w", l.At, err)
+	}
+	if err := offline.Wait(ctx, on.Cut.Seq); err != nil {
+		return err
+	}
+	off, err := offline.Lookup(ctx, l, on.Cut)
+	if err != nil {
+		return fmt.Errorf("read offline at %s: %w", l.At, err)
+	}
+	if len(on.Cells) != len(off.Cells) {
+		return fmt.Errorf("online answers %d values, offline %d", len(on.Cells), len(off.Cells))
+	}
+	width := len(l.Plan.Slots)
+	for i := range on.Cells {
+		report.Compared++
+		if informative(on.Cells[i]) {
+			report.Informative++
+		}
+		if same(on.Cells[i], off.Cells[i]) {
+			continue
+		}
+		report.Different++
+		if len(report.Differences) < maxDifferences {
+			report.Differences = append(report.Differences, Difference{
+				At: l.At, Key: key(l, i/width), Feature: l.Plan.Names[i%width], Online: on.Cells[i], Offline: off.Cells[i], Cut: on.Cut,
+			})
+		}
+	}
+	return nil
+}
+
+func key(l *feature.Lookup, row int) feature.Key {
+	k := make(feature.Key, len(l.Keys))
+	for i := range l.Keys {
+		k[i] = l.Keys[i][row]
+	}
+	return k
+}
+
+func same(a, b feature.Cell) bool {
+	return a.Status == b.Status && a.HasTime == b.HasTime && (!a.HasTime || a.EventTime == b.EventTime) && a.Value.Equal(b.Value)
+}
+
+// informative reports whether the value says something: rule C6 does not count NULL, zero, empty, missing and
+// expired ones, which two broken paths would agree on too.
+func informative(c feature.Cell) bool {
+	if c.Status != feature.Present {
+		return false
+	}
+	v := c.Value
+	switch t := v.Type(); {
+	case t.List:
+		return len(v.List()) > 0
+	case t.Kind == feature.KindInt64:
+		return v.Int64() != 0
+	case t.Kind == feature.KindFloat64:
+		return v.Float64() != 0
+	case t.Kind == feature.KindBool:
+		return v.Bool()
+	case t.Kind == feature.KindString:
+		return v.Str() != ""
+	default:
+		return true
+	}
+}

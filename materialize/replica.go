@@ -1,0 +1,358 @@
+package materialize
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/asof"
+	"github.com/lockstepfs/lockstep/internal/eventlog"
+)
+
+// Kept is an event that a replica keeps, with its key.
+type Kept struct {
+	Key   feature.Key
+	Event asof.Event
+}
+
+// Past is what the replica asks the offline store for.
+type Past interface {
+	// Kept returns the view's clock over some events and those of them that a replica keeps (rule C4): all
+	// events visible at cut when generation is 0, else the imported events of that generation alone.
+	Kept(ctx context.Context, v *feature.View, src *feature.Source, cut feature.Cut, generation uint64) (clock feature.Time, rows iter.Seq2[Kept, error], err error)
+	// Wait returns when the offline store covers seq.
+	Wait(ctx context.Context, seq uint64) error
+	// Watermark returns the cut that the offline store covers; its Log is "" when that is not known yet.
+	Watermark() feature.Cut
+}
+
+// Present is the online store as the replica writes it.
+type Present interface {
+	Position() feature.Cut
+	// Restart forgets everything and continues from cut: all views join anew.
+	Restart(cut feature.Cut) error
+	// Follow sets which views are kept and returns those whose history has still to be merged.
+	Follow(catalog *feature.Catalog) (joining []*feature.View, err error)
+	Apply(seq uint64, taken feature.Time, b *feature.Batch) error
+	// Merge adds events to a view; they become visible together.
+	Merge(v feature.Ref, clock feature.Time, rows iter.Seq2[Kept, error]) error
+	SetReady(v feature.Ref) error
+	// Rejoin makes the view's history be merged anew.
+	Rejoin(v feature.Ref) error
+	// Advance moves the position past an entry without rows.
+	Advance(seq uint64) error
+}
+
+// ReplicaConfig configures a Replica; every field is needed.
+type ReplicaConfig struct {
+	Log     Log
+	Past    Past
+	Present Present
+	Catalog func() *feature.Catalog
+	Changed <-chan struct{} // receives when Catalog has changed
+	Logger  *slog.Logger
+}
+
+// Replica keeps an online store equal to the log (rules C1 to C4).
+type Replica struct {
+	cfg ReplicaConfig
+
+	mu      sync.Mutex
+	moved   chan struct{} // closed and replaced when position or readiness move
+	joining map[feature.Ref]*Progress
+	failure error
+}
+
+// Progress is how far a view's history has been loaded.
+type Progress struct {
+	View feature.Ref
+	Rows int64 // events merged so far
+}
+
+// NewReplica returns a replica that Run drives.
+func NewReplica(cfg ReplicaConfig) *Replica {
+	return &Replica{cfg: cfg, moved: make(chan struct{}), joining: map[feature.Ref]*Progress{}}
+}
+
+// Run applies the log until ctx ends. A store or log that cannot be reached is tried again; what was applied is
+// served meanwhile. It returns nil when ctx ended.
+func (r *Replica) Run(ctx context.Context) error {
+	retry := backoff.NewExponentialBackOff()
+	retry.InitialInterval, retry.MaxInterval = 50*time.Millisecond, 5*time.Second
+	for {
+		before := r.cfg.Present.Position()
+		err := r.follow(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		r.setFailure(err)
+		if r.cfg.Present.Position() != before {
+			retry.Reset()
+		}
+		wait := retry.NextBackOff()
+		r.cfg.Logger.Warn("the replica stopped and will try again", slog.Any("error", err), slog.Duration("wait", wait))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// follow places the store at a position that the log continues and applies entries from there.
+func (r *Replica) follow(ctx context.Context) error {
+	if err := r.place(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	if err := r.adopt(ctx, group); err != nil {
+		return err
+	}
+	from := r.cfg.Present.Position().Seq + 1
+	entries := make(chan eventlog.Entry, 64) // what the log sends ahead while a generation is loaded
+	group.Go(func() error {
+		return r.cfg.Log.Tail(ctx, from, func(e eventlog.Entry) error {
+			select {
+			case entries <- e:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	})
+	group.Go(func() error {
+		r.setFailure(nil)
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-r.cfg.Changed:
+				if err := r.adopt(ctx, group); err != nil {
+					return err
+				}
+			case e := <-entries:
+				if err := r.apply(ctx, group, e); err != nil {
+					return err
+				}
+				r.wake()
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// place starts the store anew where the log does not continue it: at the watermark of the offline store, which
+// covers everything up to there.
+func (r *Replica) place(ctx context.Context) error {
+	first, last, err := r.cfg.Log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	at := r.cfg.Present.Position()
+	if at.Log == r.cfg.Log.ID() && at.Seq+1 >= first && at.Seq <= last {
+		return nil
+	}
+	if at.Log != "" {
+		r.cfg.Logger.Info("the replica begins anew: the log does not continue it",
+			slog.Uint64("position", at.Seq), slog.Uint64("log_first", first), slog.Uint64("log_last", last))
+	}
+	need := uint64(0)
+	if first > 0 {
+		need = first - 1
+	}
+	if err := r.cfg.Past.Wait(ctx, need); err != nil {
+		return err
+	}
+	return r.cfg.Present.Restart(r.cfg.Past.Watermark())
+}
+
+// adopt follows the views of the current catalog; the history of new ones is merged in the background while the
+// stream is applied to them already: the state is a function of the set of events, not of their order (C1).
+func (r *Replica) adopt(ctx context.Context, group *errgroup.Group) error {
+	catalog := r.cfg.Catalog()
+	joining, err := r.cfg.Present.Follow(catalog)
+	if err != nil {
+		return err
+	}
+	cut := r.cfg.Present.Position()
+	for _, v := range joining {
+		r.mu.Lock()
+		_, running := r.joining[v.Ref()]
+		if !running {
+			r.joining[v.Ref()] = &Progress{View: v.Ref()}
+		}
+		r.mu.Unlock()
+		if !running {
+			group.Go(func() error {
+				defer r.joined(v.Ref())
+				return r.join(ctx, v, catalog.Source(v.Source), cut)
+			})
+		}
+	}
+	r.wake()
+	return nil
+}
+
+func (r *Replica) join(ctx context.Context, v *feature.View, src *feature.Source, cut feature.Cut) error {
+	if err := r.cfg.Past.Wait(ctx, cut.Seq); err != nil {
+		return err
+	}
+	if err := r.merge(ctx, v, src, cut, 0); err != nil {
+		if errors.Is(err, feature.ErrNotFound) {
+			return nil // dropped from the catalog meanwhile
+		}
+		return err
+	}
+	return r.cfg.Present.SetReady(v.Ref())
+}
+
+func (r *Replica) joined(v feature.Ref) {
+	r.mu.Lock()
+	delete(r.joining, v)
+	r.mu.Unlock()
+	r.wake()
+}
+
+func (r *Replica) merge(ctx context.Context, v *feature.View, src *feature.Source, cut feature.Cut, generation uint64) error {
+	clock, rows, err := r.cfg.Past.Kept(ctx, v, src, cut, generation)
+	if err != nil {
+		return err
+	}
+	return r.cfg.Present.Merge(v.Ref(), clock, r.counted(v.Ref(), rows))
+}
+
+// counted passes rows on and counts them for Joining.
+func (r *Replica) counted(v feature.Ref, rows iter.Seq2[Kept, error]) iter.Seq2[Kept, error] {
+	return func(yield func(Kept, error) bool) {
+		n := int64(0)
+		for k, err := range rows {
+			if n++; n%4096 == 0 {
+				r.mu.Lock()
+				if p := r.joining[v]; p != nil {
+					p.Rows = n
+				}
+				r.mu.Unlock()
+			}
+			if !yield(k, err) {
+				return
+			}
+		}
+	}
+}
+
+func (r *Replica) apply(ctx context.Context, group *errgroup.Group, e eventlog.Entry) error {
+	if e.Batch != nil {
+		return r.cfg.Present.Apply(e.Seq, e.Taken, e.Batch)
+	}
+	if e.Record == nil {
+		return r.cfg.Present.Advance(e.Seq)
+	}
+	catalog := r.cfg.Catalog()
+	switch e.Record.Kind {
+	case eventlog.RecordImport:
+		// The rows are all in ClickHouse before their record is in the log.
+		cut := feature.Cut{Log: r.cfg.Log.ID(), Seq: e.Seq}
+		for _, v := range catalog.Views {
+			if v.Source != e.Record.Source {
+				continue
+			}
+			if err := r.merge(ctx, v, catalog.Source(v.Source), cut, e.Record.Generation); err != nil && !errors.Is(err, feature.ErrNotFound) {
+				return err
+			}
+		}
+	case eventlog.RecordRebuild:
+		for _, v := range catalog.Views {
+			if !named(e.Record.Views, v.Name) || r.isJoining(v.Ref()) {
+				continue
+			}
+			if err := r.cfg.Present.Rejoin(v.Ref()); err != nil && !errors.Is(err, feature.ErrNotFound) {
+				return err
+			}
+		}
+		if err := r.cfg.Present.Advance(e.Seq); err != nil {
+			return err
+		}
+		return r.adopt(ctx, group)
+	}
+	return r.cfg.Present.Advance(e.Seq)
+}
+
+// named reports whether name is in views; no views means all.
+func named(views []string, name string) bool {
+	if len(views) == 0 {
+		return true
+	}
+	for _, v := range views {
+		if v == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Replica) isJoining(v feature.Ref) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.joining[v] != nil
+}
+
+func (r *Replica) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.moved)
+	r.moved = make(chan struct{})
+}
+
+func (r *Replica) setFailure(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failure = err
+}
+
+// Failure returns why the replica is not moving, or nil.
+func (r *Replica) Failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failure
+}
+
+// Joining returns how far the views have come whose history is being loaded.
+func (r *Replica) Joining() []Progress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Progress
+	for _, p := range r.joining {
+		out = append(out, *p)
+	}
+	return out
+}
+
+// Wait returns when the replica has applied seq and no view's history is being loaded; when ctx ends it returns
+// an error that says how far it came.
+func (r *Replica) Wait(ctx context.Context, seq uint64) error {
+	for {
+		r.mu.Lock()
+		moved, busy, failure := r.moved, len(r.joining), r.failure
+		r.mu.Unlock()
+		at := r.cfg.Present.Position()
+		if at.Log != "" && at.Seq >= seq && busy == 0 {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			err := ctx.Err()
+			if failure != nil {
+				err = failure
+			}
+			return feature.Errorf(feature.CodeUnavailable, "the replica is at sequence %d of %d with %d views loading: %w", at.Seq, seq, busy, err)
+		}
+	}
+}
