@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -41,12 +40,8 @@ type SinkConfig struct {
 
 // Sink writes the log into the offline store, every entry exactly once (decision 4 of docs/architecture.md).
 type Sink struct {
+	Covered
 	cfg SinkConfig
-
-	mu        sync.Mutex
-	watermark feature.Cut
-	moved     chan struct{} // closed and replaced when the watermark moves
-	failure   error         // why the sink is not moving now
 }
 
 // NewSink returns a sink that Run drives.
@@ -57,11 +52,11 @@ func NewSink(cfg SinkConfig) *Sink {
 	if cfg.Wait == 0 {
 		cfg.Wait = 200 * time.Millisecond
 	}
-	return &Sink{cfg: cfg, moved: make(chan struct{})}
+	return &Sink{cfg: cfg}
 }
 
 // Run copies the log until ctx ends. A store that cannot be reached is tried again: meanwhile the log holds
-// the rows and Status says why. It returns nil when ctx ended, else an error that trying again cannot mend.
+// the rows and Failure says why. It returns nil when ctx ended, else an error that trying again cannot mend.
 func (s *Sink) Run(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = 100*time.Millisecond, 5*time.Second
@@ -74,7 +69,7 @@ func (s *Sink) Run(ctx context.Context) error {
 		if code := feature.CodeOf(err); code == feature.CodeConflict || errors.Is(err, eventlog.ErrTruncated) {
 			return err
 		}
-		s.note(err)
+		s.fail(err)
 		if s.Watermark() != before {
 			retry.Reset()
 		}
@@ -149,53 +144,5 @@ func (s *Sink) write(ctx context.Context, entries <-chan eventlog.Entry, open ui
 		}
 		s.advance(feature.Cut{Log: s.cfg.Log.ID(), Seq: batch[len(batch)-1].Seq})
 		batch, rows, open = nil, 0, 0
-	}
-}
-
-func (s *Sink) advance(cut feature.Cut) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.watermark, s.failure = cut, nil
-	close(s.moved)
-	s.moved = make(chan struct{})
-}
-
-func (s *Sink) note(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.failure = err
-}
-
-// Watermark returns the cut that the offline store covers; its Log is "" before the sink has reached the store.
-func (s *Sink) Watermark() feature.Cut {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.watermark
-}
-
-// Failure returns why the sink is not moving, or nil.
-func (s *Sink) Failure() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failure
-}
-
-// Wait returns when the offline store covers seq, or an error that names what it waited for when ctx ends.
-func (s *Sink) Wait(ctx context.Context, seq uint64) error {
-	for {
-		s.mu.Lock()
-		at, moved, failure := s.watermark, s.moved, s.failure
-		s.mu.Unlock()
-		if at.Log != "" && at.Seq >= seq {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			if failure != nil {
-				return feature.Errorf(feature.CodeUnavailable, "the offline store covers sequence %d, not yet %d: %w", at.Seq, seq, failure)
-			}
-			return feature.Errorf(feature.CodeUnavailable, "the offline store covers sequence %d, not yet %d: %w", at.Seq, seq, ctx.Err())
-		}
 	}
 }
