@@ -1,0 +1,161 @@
+// Package oracle is the law of docs/semantics.md once more, as plainly as it can be written: it holds a list
+// of all events and looks through the whole list for every value. Tests compare the stores with it. It shares
+// the nouns of package feature with them and nothing else; what it says is not meant to be fast.
+package oracle
+
+import (
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// Event is one event as the oracle remembers it.
+type Event struct {
+	Source      string
+	Values      map[string]feature.Value // by column
+	EventTime   feature.Time
+	AvailableAt feature.Time // T2
+	Seq         uint64       // O1: of the log; 0 if imported
+	Idx         int          // O1: place in its message; 0 if imported
+	Covered     uint64       // C3: the log sequence from which on it counts: its own, or that of its import's record
+}
+
+// Oracle is a list of events and the definitions they are read by. It is not safe for concurrent use.
+type Oracle struct {
+	catalog *feature.Catalog
+	events  []Event
+}
+
+// New returns an oracle without events.
+func New(c *feature.Catalog) *Oracle { return &Oracle{catalog: c} }
+
+// Push adds the rows of one log message that the log took under seq at the instant taken.
+func (o *Oracle) Push(rows *feature.Batch, seq uint64, taken feature.Time) {
+	src := o.catalog.Source(rows.Source)
+	for i := range rows.Rows {
+		e := Event{Source: src.Name, Values: named(rows, i), AvailableAt: taken, Seq: seq, Idx: i, Covered: seq}
+		e.EventTime = e.Values[src.EventTime].Time()
+		o.events = append(o.events, e)
+	}
+}
+
+// Import adds the rows of one import whose record in the log has the sequence record.
+func (o *Oracle) Import(rows *feature.Batch, record uint64) {
+	src := o.catalog.Source(rows.Source)
+	for i := range rows.Rows {
+		e := Event{Source: src.Name, Values: named(rows, i), Covered: record}
+		e.EventTime = e.Values[src.EventTime].Time()
+		e.AvailableAt = e.EventTime
+		if known := e.Values[src.AvailableAt]; src.AvailableAt != "" && !known.IsNull() {
+			e.AvailableAt = known.Time()
+		}
+		o.events = append(o.events, e)
+	}
+}
+
+func named(b *feature.Batch, row int) map[string]feature.Value {
+	m := make(map[string]feature.Value, len(b.Fields))
+	for i, f := range b.Fields {
+		m[f.Name] = b.Columns[i].Value(row)
+	}
+	return m
+}
+
+// Cut restricts a read to what the log says up to a sequence (C1, C3). Now is no restriction.
+type Cut uint64
+
+// Now is the cut after everything.
+const Now = Cut(1<<64 - 1)
+
+// Lookup returns the cells of a read, row by row in the order of the plan's slots, under a clock (S2) and at a
+// cut. It always answers; what a replica would refuse is for Floor to say.
+func (o *Oracle) Lookup(l *feature.Lookup, clock feature.Clock, cut Cut) []feature.Cell {
+	var cells []feature.Cell
+	for row := range l.Rows() {
+		request := map[string]feature.Value{}
+		for i, f := range l.Plan.Keys {
+			request[f.Name] = l.Keys[i][row]
+		}
+		for _, s := range l.Plan.Slots {
+			cells = append(cells, o.cell(reading{&l.Plan.Items[s.Item], request, l.At, clock, cut}, s.Feature))
+		}
+	}
+	return cells
+}
+
+// SpineRow is a row of a spine: its keys in the order of the plan's Keys, and its time.
+type SpineRow struct {
+	Keys []feature.Value
+	At   feature.Time
+}
+
+// Train returns the cells of a training set: for every spine row, in order (S1), those of a read at its time.
+func (o *Oracle) Train(plan *feature.Plan, spine []SpineRow, clock feature.Clock, cut Cut) []feature.Cell {
+	var cells []feature.Cell
+	for _, r := range spine {
+		columns := make([][]feature.Value, len(r.Keys))
+		for i, v := range r.Keys {
+			columns[i] = []feature.Value{v}
+		}
+		cells = append(cells, o.Lookup(&feature.Lookup{Plan: plan, Keys: columns, At: r.At}, clock, cut)...)
+	}
+	return cells
+}
+
+// reading is one read of one item of a plan.
+type reading struct {
+	item    *feature.Item
+	request map[string]feature.Value
+	at      feature.Time
+	clock   feature.Clock
+	cut     Cut
+}
+
+// hi is the instant looked at (T3).
+func (r reading) hi() feature.Time { return r.at - feature.Time(r.item.View.Delay) }
+
+// sees reports whether the event, which is one of the view's, is of the key asked for and may be looked at
+// (K1, K3, R1, S2, C3).
+func (r reading) sees(e *Event) bool {
+	if uint64(r.cut) < e.Covered || e.EventTime > r.hi() {
+		return false
+	}
+	if r.clock == feature.ClockAvailable && e.AvailableAt > r.at {
+		return false
+	}
+	for i, name := range r.item.Keys {
+		asked, has := r.request[name], e.Values[r.item.View.Keys[i]]
+		if asked.IsNull() || has.IsNull() || order(asked, has) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (o *Oracle) cell(r reading, index int) feature.Cell {
+	src := o.catalog.Source(r.item.View.Source)
+	f := r.item.View.Features[index]
+	var newest *Event
+	for i := range o.events {
+		e := &o.events[i]
+		if e.Source == src.Name && r.sees(e) && (newest == nil || newer(src, e, newest)) {
+			newest = e
+		}
+	}
+	missing := feature.Cell{Status: feature.Missing, Value: f.Default}
+	if newest == nil {
+		return missing
+	}
+	if src.Deleted != "" && newest.Values[src.Deleted].Bool() {
+		return missing
+	}
+	c := feature.Cell{EventTime: newest.EventTime, HasTime: true, Value: f.Default}
+	value := newest.Values[f.Latest]
+	age := int64(r.hi()) - int64(newest.EventTime)
+	if f.TTL != 0 && age > int64(f.TTL) {
+		c.Status = feature.Expired
+	} else if value.IsNull() {
+		c.Status = feature.Null
+	} else {
+		c.Status, c.Value = feature.Present, value
+	}
+	return c
+}
