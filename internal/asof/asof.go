@@ -5,6 +5,7 @@ package asof
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -52,11 +53,29 @@ func Compare(a, b Position) int {
 // Hi returns the instant that a read at t of a view with the delay looks at (rule T3).
 func Hi(t feature.Time, delay feature.Span) feature.Time { return t.Add(-delay) }
 
+// NoClock is the clock of a view without events: below every instant. It takes part in max like any other.
+const NoClock feature.Time = math.MinInt64
+
 // Clock returns what an event contributes to its view's clock (rule C4).
 func Clock(eventTime, availableAt feature.Time) feature.Time { return min(eventTime, availableAt) }
 
-// Floor returns the earliest instant that a replica whose view's clock stands at clock answers itself (C4).
-func Floor(clock feature.Time, history feature.Span) feature.Time { return clock.Add(-history) }
+// Floor returns the earliest instant that a replica whose view's clock stands at clock answers itself (C4). A
+// view without events answers every instant: its floor is NoClock.
+func Floor(clock feature.Time, history feature.Span) feature.Time {
+	if clock == NoClock {
+		return NoClock
+	}
+	return clock.Add(-history)
+}
+
+// Keep returns the instant from which a replica keeps events, and the newest at or before it (C4): what the
+// earliest read that it answers looks at.
+func Keep(clock feature.Time, history, delay feature.Span) feature.Time {
+	if clock == NoClock {
+		return NoClock
+	}
+	return Hi(Floor(clock, history), delay)
+}
 
 // Event is an event as row features of one view see it.
 type Event struct {
@@ -65,17 +84,34 @@ type Event struct {
 	Values  []feature.Value // in the order of View.Columns; never changed once the Event exists
 }
 
-// Insert adds e to events and returns the result as a new slice: exactly those events that some read with
-// hi ≥ keep can see (rule C4), oldest first, one for each event time. Order of insertion and repetition do not
-// matter (rule C1), as long as keep never decreases. It returns events itself when e changes nothing.
+// Kept is an event of one view that a replica keeps, with its key.
+type Kept struct {
+	Key   feature.Key
+	Event Event
+}
+
+// Insert returns events with e among them: exactly those events that some read with hi ≥ keep can see (rule
+// C4), oldest first, one for each event time. Order of insertion and repetition do not matter (rule C1), as long
+// as keep never decreases. It returns a part of events when e changes nothing.
+//
+// Like append it may write e behind the end of events where there is room, so that a busy key is not copied for
+// every event. Slices returned earlier stay as they are and may be read meanwhile, but only the newest of them
+// may be given to Insert again.
 func Insert(events []Event, e Event, keep feature.Time) []Event {
+	events = Prune(events, keep)
+	if n := len(events); n == 0 || events[n-1].EventTime < e.EventTime {
+		if e.EventTime <= keep {
+			events = nil // e is the new base
+		}
+		return append(events, e)
+	}
 	at, found := slices.BinarySearchFunc(events, e.EventTime, func(x Event, t feature.Time) int { return cmp.Compare(x.EventTime, t) })
 	if found && Compare(e.Position, events[at].Position) <= 0 {
-		return Prune(events, keep)
+		return events
 	}
 	// e is below a base that every read with hi ≥ keep prefers.
-	if !found && at < len(events) && events[at].EventTime <= keep {
-		return Prune(events, keep)
+	if !found && events[at].EventTime <= keep {
+		return events
 	}
 	out := make([]Event, 0, len(events)+1)
 	out = append(out, events[:at]...)
@@ -99,12 +135,14 @@ func Prune(events []Event, keep feature.Time) []Event {
 // At returns the newest event with event_time ≤ hi (rule R1) among events, which are ordered as Insert
 // returns them, or nil.
 func At(events []Event, hi feature.Time) *Event {
-	for i := len(events) - 1; i >= 0; i-- {
-		if events[i].EventTime <= hi {
-			return &events[i]
-		}
+	n := len(events)
+	if n > 0 && events[n-1].EventTime > hi { // most reads are of the newest event
+		n, _ = slices.BinarySearchFunc(events, hi+1, func(x Event, t feature.Time) int { return cmp.Compare(x.EventTime, t) })
 	}
-	return nil
+	if n == 0 {
+		return nil
+	}
+	return &events[n-1]
 }
 
 // Latest returns the cell of a row feature: e is the newest event visible at hi (nil: none), value its value
