@@ -16,17 +16,11 @@ import (
 	"github.com/lockstepfs/lockstep/internal/eventlog"
 )
 
-// Kept is an event that a replica keeps, with its key.
-type Kept struct {
-	Key   feature.Key
-	Event asof.Event
-}
-
 // Past is what the replica asks the offline store for.
 type Past interface {
 	// Kept returns the view's clock over some events and those of them that a replica keeps (rule C4): all
 	// events visible at cut when generation is 0, else the imported events of that generation alone.
-	Kept(ctx context.Context, v *feature.View, src *feature.Source, cut feature.Cut, generation uint64) (clock feature.Time, rows iter.Seq2[Kept, error], err error)
+	Kept(ctx context.Context, v *feature.View, src *feature.Source, cut feature.Cut, generation uint64) (clock feature.Time, rows iter.Seq2[asof.Kept, error], err error)
 	// Wait returns when the offline store covers seq.
 	Wait(ctx context.Context, seq uint64) error
 	// Watermark returns the cut that the offline store covers; its Log is "" when that is not known yet.
@@ -42,7 +36,7 @@ type Present interface {
 	Follow(catalog *feature.Catalog) (joining []*feature.View, err error)
 	Apply(seq uint64, taken feature.Time, b *feature.Batch) error
 	// Merge adds events to a view; they become visible together.
-	Merge(v feature.Ref, clock feature.Time, rows iter.Seq2[Kept, error]) error
+	Merge(v feature.Ref, clock feature.Time, rows iter.Seq2[asof.Kept, error]) error
 	SetReady(v feature.Ref) error
 	// Rejoin makes the view's history be merged anew.
 	Rejoin(v feature.Ref) error
@@ -229,8 +223,8 @@ func (r *Replica) merge(ctx context.Context, v *feature.View, src *feature.Sourc
 }
 
 // counted passes rows on and counts them for Joining.
-func (r *Replica) counted(v feature.Ref, rows iter.Seq2[Kept, error]) iter.Seq2[Kept, error] {
-	return func(yield func(Kept, error) bool) {
+func (r *Replica) counted(v feature.Ref, rows iter.Seq2[asof.Kept, error]) iter.Seq2[asof.Kept, error] {
+	return func(yield func(asof.Kept, error) bool) {
 		n := int64(0)
 		for k, err := range rows {
 			if n++; n%4096 == 0 {
