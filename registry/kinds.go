@@ -1,0 +1,240 @@
+package registry
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// aboutMembers are the keys that every kind has.
+func (d *decoder) aboutMembers(a *About) []member {
+	return []member{
+		{name: "description", set: d.text(&a.Description, "text")},
+		{name: "owner", set: d.text(&a.Owner, "text")},
+		{name: "tags", set: d.texts(&a.Tags, "a map of text", nil)},
+	}
+}
+
+// head returns the keys that every definition begins with.
+func (d *decoder) head(kind Kind, name *string, a *About) []member {
+	return append([]member{
+		{name: "kind", set: func(*node) {}},
+		{name: "name", need: "a name", set: d.named(name, string(kind), definitionNameError)},
+	}, d.aboutMembers(a)...)
+}
+
+// definition decodes one document, or returns nil and reports why it cannot.
+func (d *decoder) definition(n *node) definition {
+	if !d.is(n, shapeMap, "a definition, a map with kind and name") {
+		return nil
+	}
+	k := n.field("kind")
+	if k == nil {
+		d.problems.add(n.spot, "a definition has no kind: expected %s", oneOf(kindNames()))
+		return nil
+	}
+	if !d.is(k, shapeText, oneOf(kindNames())) {
+		return nil
+	}
+	before := len(d.problems.details)
+	def := d.kind(n, k)
+	if def != nil {
+		*def.place() = newOrigin(n)
+		def.place().broken = len(d.problems.details) > before
+	}
+	return def
+}
+
+func (d *decoder) kind(n, k *node) definition {
+	switch Kind(k.text) {
+	case KindEntity:
+		return d.entity(n)
+	case KindSource:
+		return d.source(n)
+	case KindView:
+		return d.view(n)
+	case KindService:
+		return d.service(n)
+	case "ondemand":
+		d.problems.add(k.spot, "not supported yet: on-demand features")
+		o := &ondemand{}
+		if name := n.field("name"); name != nil {
+			o.Name = name.text
+		}
+		return o
+	default:
+		d.problems.add(k.spot, "%s", unknown("kind", k.text, "", kindNames()))
+	}
+	return nil
+}
+
+// ondemand stands for a definition of a later version, so that what refers to it is not reported as well.
+type ondemand struct{ Service }
+
+func (o *ondemand) kind() Kind { return "ondemand" }
+
+func kindNames() []string {
+	return []string{string(KindEntity), string(KindSource), string(KindView), string(KindService)}
+}
+
+func (d *decoder) entity(n *node) *Entity {
+	e := &Entity{Kind: KindEntity}
+	d.members(n, "an entity", append(d.head(KindEntity, &e.Name, &e.About),
+		member{name: "key", need: "a list of key parts, such as [{name: airport, type: string}]", set: d.list("a list of key parts", func(n *node) {
+			var p KeyPart
+			d.members(n, "a key part", []member{
+				{name: "name", need: "a name", set: d.named(&p.Name, "key part", columnNameError)},
+				{name: "type", need: "int64, string, bool or timestamp", set: d.dataType(&p.Type)},
+				{name: "description", set: d.text(&p.Description, "text")},
+			})
+			e.Key = append(e.Key, p)
+		})}))
+	return e
+}
+
+func (d *decoder) source(n *node) *Source {
+	s := &Source{Kind: KindSource, MaxFuture: feature.DefaultMaxFuture}
+	d.members(n, "a source", append(d.head(KindSource, &s.Name, &s.About),
+		member{name: "columns", need: "a map of columns, such as {origin: string, delay: int64}", set: d.columns(&s.Columns)},
+		member{name: "event_time", need: "the name of a timestamp column", set: d.reference(&s.EventTime, "a column")},
+		member{name: "available_at", set: d.reference(&s.AvailableAt, "a column")},
+		member{name: "tiebreak", set: d.reference(&s.Tiebreak, "a column")},
+		member{name: "deleted", set: d.reference(&s.Deleted, "a column")},
+		member{name: "max_future", set: d.span(&s.MaxFuture, 0)},
+		member{name: "id", later: "the identity of events (id)"},
+		member{name: "dedup", later: "the identity of events (dedup)"},
+		member{name: "from", later: "sources over tables that others keep (from)"},
+	))
+	return s
+}
+
+func (d *decoder) columns(p *Columns) func(*node) {
+	return func(n *node) {
+		if !d.is(n, shapeMap, "a map of column names and types") {
+			return
+		}
+		if len(n.pairs) == 0 {
+			d.problems.add(n.spot, "expected a map of column names and types, got an empty map")
+		}
+		for _, c := range n.pairs {
+			if wrong := columnNameError("column", c.name); wrong != "" {
+				d.problems.add(c.value.key, "%s", wrong)
+			}
+			f := feature.Field{Name: c.name}
+			d.dataType(&f.Type)(c.value)
+			*p = append(*p, f)
+		}
+	}
+}
+
+func (d *decoder) view(n *node) *View {
+	v := &View{Kind: KindView, History: feature.DefaultHistory}
+	d.members(n, "a view", append(d.head(KindView, &v.Name, &v.About),
+		member{name: "entity", need: "the name of an entity", set: d.reference(&v.Entity, "an entity")},
+		member{name: "keys", set: d.texts(&v.Keys, "a map of key parts and columns", nil)},
+		member{name: "source", need: "the name of a source", set: d.reference(&v.Source, "a source")},
+		member{name: "delay", set: d.span(&v.Delay, 0)},
+		member{name: "history", set: d.span(&v.History, 0)},
+		member{name: "features", need: "a list of features, such as [{name: last_delay, latest: delay}]", set: d.list("a list of features", func(n *node) {
+			v.Features = append(v.Features, d.feature(n))
+		})},
+		member{name: "where", later: "conditions (where)"},
+	))
+	return v
+}
+
+func (d *decoder) feature(n *node) Feature {
+	var f Feature
+	known := []member{
+		{name: "name", need: "a name", set: d.named(&f.Name, "feature", definitionNameError)},
+		{name: "latest", need: "the name of a column", set: d.reference(&f.Latest, "a column")},
+		{name: "ttl", set: d.span(&f.TTL, feature.Microsecond)},
+		{name: "default", set: d.constant(&f.Default)},
+		{name: "description", set: d.text(&f.Description, "text")},
+		{name: "where", later: "conditions (where)"},
+		{name: "window", later: "window features (window)"},
+		{name: "hop", later: "window features (hop)"},
+		{name: "expr", later: "on-demand features (expr)"},
+	}
+	for _, op := range aggregates() {
+		known = append(known, member{name: op, later: "window features (" + op + ")"})
+	}
+	d.members(n, "a feature", known)
+	return f
+}
+
+// aggregates are the operators of rule W4 and their parameters, which a later version brings.
+func aggregates() []string {
+	return []string{
+		"count", "sum", "avg", "min", "max", "var_pop", "var_samp", "stddev_pop", "stddev_samp", "first", "last",
+		"first_n", "last_n", "count_distinct", "top_k", "approx_count_distinct", "approx_quantile",
+		"n", "k", "q", "precision",
+	}
+}
+
+func (d *decoder) service(n *node) *Service {
+	s := &Service{Kind: KindService}
+	d.members(n, "a service", append(d.head(KindService, &s.Name, &s.About),
+		member{name: "features", need: "a list of VIEW, VIEW.FEATURE or {view: VIEW, as: ROLE}", set: d.list("a list of features", func(n *node) {
+			s.Features = append(s.Features, d.use(n))
+		})}))
+	return s
+}
+
+// use decodes an entry of a service. One that cannot be read keeps its place in the list, with View "".
+func (d *decoder) use(n *node) Use {
+	var u Use
+	if n.shape == shapeText {
+		view, name, one := strings.Cut(n.text, ".")
+		if view == "" || one && name == "" {
+			d.problems.add(n.spot, "expected VIEW or VIEW.FEATURE, got %s", n.got())
+			return u
+		}
+		u.View = view
+		if one {
+			u.Features = []string{name}
+		}
+		return u
+	}
+	d.members(n, "an entry of a service", []member{
+		{name: "view", need: "the name of a view", set: d.reference(&u.View, "a view")},
+		{name: "as", set: d.named(&u.As, "role", definitionNameError)},
+		{name: "keys", set: d.texts(&u.Keys, "a map of key parts and their names in requests", func(_, v string) string {
+			return columnNameError("request key", v)
+		})},
+		{name: "features", set: d.list("a list of names of features", func(n *node) {
+			var name string
+			d.reference(&name, "a feature")(n)
+			u.Features = append(u.Features, name)
+		})},
+	})
+	return u
+}
+
+// canonical returns the entries in normal form, so that two ways of writing a list are equal: neighbours in one
+// role are one entry, and what is said by default is left out. The entries must have been checked.
+func canonical(uses []Use) []Use {
+	var out []Use
+	for _, u := range uses {
+		if u.As == u.View {
+			u.As = ""
+		}
+		keys := map[string]string{}
+		for part, name := range u.Keys {
+			if part != name {
+				keys[part] = name
+			}
+		}
+		u.Keys = keys
+		if len(keys) == 0 {
+			u.Keys = nil
+		}
+		if last := len(out) - 1; last >= 0 && out[last].role() == u.role() && out[last].Features != nil && u.Features != nil {
+			out[last].Features = append(slices.Clip(out[last].Features), u.Features...)
+			continue
+		}
+		out = append(out, u)
+	}
+	return out
+}

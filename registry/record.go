@@ -1,0 +1,253 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// format is the version of the record's layout; docs/definitions.md describes it.
+const format = 1
+
+// record is all that is registered. It is stored as JSON under one key.
+type record struct {
+	Format  int       `json:"format"`
+	ID      string    `json:"id"` // made when the registry was first written; tells a new bucket from an old one
+	Objects []*object `json:"objects"`
+}
+
+// object is everything that ever stood under one name of one kind. It stays when it is deleted, so that no
+// version number means two things and a source is not defined again over events that do not fit it.
+type object struct {
+	Kind     Kind       `json:"kind"`
+	Name     string     `json:"name"`
+	Deleted  bool       `json:"deleted,omitempty"`
+	Versions []*version `json:"versions"` // oldest first, numbered from 1, never empty
+}
+
+type version struct {
+	Version    int            `json:"version"`
+	Since      time.Time      `json:"since"`
+	Retired    bool           `json:"retired,omitempty"` // of a service: deleted by itself
+	Views      map[string]int `json:"views,omitempty"`   // of a service: the versions that it pins (G1)
+	Definition definition     `json:"definition"`
+}
+
+// decodeRecord reads what encode writes.
+func decodeRecord(data []byte) (*record, error) {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("read the registry's record: %w", err)
+	}
+	if head.Format != format {
+		return nil, feature.Errorf(feature.CodeUnavailable, "the registry's record has format %d, this program reads format %d: use the newer program", head.Format, format)
+	}
+	r := &record{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("read the registry's record: %w", err)
+	}
+	for _, o := range r.Objects {
+		if len(o.Versions) == 0 {
+			return nil, fmt.Errorf("read the registry's record: %s %s has no version", o.Kind, o.Name)
+		}
+	}
+	return r, nil
+}
+
+func (r *record) encode() ([]byte, error) {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("write the registry's record: %w", err)
+	}
+	return data, nil
+}
+
+// UnmarshalJSON reads an object, whose definitions are of its kind.
+func (o *object) UnmarshalJSON(data []byte) error {
+	var raw struct {
+		Kind     Kind   `json:"kind"`
+		Name     string `json:"name"`
+		Deleted  bool   `json:"deleted"`
+		Versions []struct {
+			version
+			Definition json.RawMessage `json:"definition"`
+		} `json:"versions"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return err
+	}
+	*o = object{Kind: raw.Kind, Name: raw.Name, Deleted: raw.Deleted}
+	for _, v := range raw.Versions {
+		def, err := newDefinition(raw.Kind)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(v.Definition, def); err != nil {
+			return fmt.Errorf("%s %s@%d: %w", raw.Kind, raw.Name, v.Version, err)
+		}
+		kept := v.version
+		kept.Definition = def
+		o.Versions = append(o.Versions, &kept)
+	}
+	return nil
+}
+
+func newDefinition(kind Kind) (definition, error) {
+	switch kind {
+	case KindEntity:
+		return &Entity{}, nil
+	case KindSource:
+		return &Source{}, nil
+	case KindView:
+		return &View{}, nil
+	case KindService:
+		return &Service{}, nil
+	default:
+		return nil, fmt.Errorf("unknown kind %q", kind)
+	}
+}
+
+// clone returns a copy whose objects and versions can be changed. Definitions are shared: they never change.
+func (r *record) clone() *record {
+	c := &record{Format: r.Format, ID: r.ID}
+	for _, o := range r.Objects {
+		p := *o
+		p.Versions = nil
+		for _, v := range o.Versions {
+			w := *v
+			p.Versions = append(p.Versions, &w)
+		}
+		c.Objects = append(c.Objects, &p)
+	}
+	return c
+}
+
+// find returns the object, which may be deleted, or nil.
+func (r *record) find(kind Kind, name string) *object {
+	for _, o := range r.Objects {
+		if o.Kind == kind && o.Name == name {
+			return o
+		}
+	}
+	return nil
+}
+
+// alive calls f with every object of the kind that is not deleted.
+func (r *record) alive(kind Kind, f func(*object)) {
+	for _, o := range r.Objects {
+		if o.Kind == kind && !o.Deleted {
+			f(o)
+		}
+	}
+}
+
+func (o *object) newest() *version { return o.Versions[len(o.Versions)-1] }
+
+func (o *object) String() string { return string(o.Kind) + " " + o.Name }
+
+// add appends a version.
+func (o *object) add(v version) *version {
+	v.Version = o.newest().Version + 1
+	o.Versions = append(o.Versions, &v)
+	o.Deleted = false
+	return &v
+}
+
+// live returns the versions of o that are served: of a service all that were not retired, of a view the
+// newest and those that a live service version pins (G1), of others the newest.
+func (r *record) live(o *object) []*version {
+	if o.Deleted {
+		return nil
+	}
+	var out []*version
+	for i, v := range o.Versions {
+		switch {
+		case o.Kind == KindService && !v.Retired,
+			o.Kind != KindService && i == len(o.Versions)-1,
+			o.Kind == KindView && len(r.pinning(o.Name, v.Version)) > 0:
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// pinning returns the live service versions that pin a version of a view, such as "service delay_model@2".
+func (r *record) pinning(view string, number int) []string {
+	var out []string
+	r.alive(KindService, func(s *object) {
+		for _, v := range r.live(s) {
+			if n, ok := v.Views[view]; ok && n == number {
+				out = append(out, fmt.Sprintf("service %s@%d", s.Name, v.Version))
+			}
+		}
+	})
+	return out
+}
+
+// dependents returns what is live and needs o: views need their entity and source, services their views.
+func (r *record) dependents(o *object) []string {
+	var out []string
+	switch o.Kind {
+	case KindEntity, KindSource:
+		r.alive(KindView, func(v *object) {
+			for _, w := range r.live(v) {
+				def, _ := w.Definition.(*View)
+				if o.Kind == KindEntity && def.Entity == o.Name || o.Kind == KindSource && def.Source == o.Name {
+					out = append(out, fmt.Sprintf("view %s@%d", v.Name, w.Version))
+				}
+			}
+		})
+	case KindView:
+		for _, v := range o.Versions {
+			out = append(out, r.pinning(o.Name, v.Version)...)
+		}
+	}
+	return out
+}
+
+// catalog makes the catalog of what is live.
+func (r *record) catalog(revision uint64) (*feature.Catalog, error) {
+	cat := &feature.Catalog{Revision: revision}
+	entities, sources, views := map[string]*Entity{}, map[string]*Source{}, map[feature.Ref]*feature.View{}
+	r.alive(KindEntity, func(o *object) {
+		entities[o.Name], _ = o.newest().Definition.(*Entity)
+		cat.Entities = append(cat.Entities, buildEntity(entities[o.Name]))
+	})
+	r.alive(KindSource, func(o *object) {
+		sources[o.Name], _ = o.newest().Definition.(*Source)
+		cat.Sources = append(cat.Sources, buildSource(sources[o.Name], o.newest().Version))
+	})
+	var broken error
+	r.alive(KindView, func(o *object) {
+		for _, v := range r.live(o) {
+			def, _ := v.Definition.(*View)
+			if entities[def.Entity] == nil || sources[def.Source] == nil {
+				broken = fmt.Errorf("view %s@%d needs entity %s and source %s, which are not there", o.Name, v.Version, def.Entity, def.Source)
+				continue
+			}
+			built := buildView(def, v.Version, entities[def.Entity], sources[def.Source])
+			views[built.Ref()] = built
+			cat.Views = append(cat.Views, built)
+		}
+	})
+	r.alive(KindService, func(o *object) {
+		for _, v := range r.live(o) {
+			pinned := map[string]*feature.View{}
+			for name, number := range v.Views {
+				pinned[name] = views[feature.Ref{Name: name, Version: number}]
+			}
+			def, _ := v.Definition.(*Service)
+			built, err := buildService(def, v.Version, pinned)
+			if err != nil {
+				broken = err
+				continue
+			}
+			cat.Services = append(cat.Services, built)
+		}
+	})
+	return cat, broken
+}

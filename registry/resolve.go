@@ -1,0 +1,107 @@
+package registry
+
+import (
+	"fmt"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// Resolve returns the catalog of definitions that were never registered: version 1 of everything. It is what
+// applying them to an empty registry would give.
+func Resolve(defs *Definitions) (*feature.Catalog, error) {
+	entities, sources, views := map[string]*Entity{}, map[string]*Source{}, map[string]*feature.View{}
+	cat := &feature.Catalog{Revision: 1}
+	for _, e := range defs.Entities {
+		entities[e.Name] = e
+		cat.Entities = append(cat.Entities, buildEntity(e))
+	}
+	for _, s := range defs.Sources {
+		sources[s.Name] = s
+		cat.Sources = append(cat.Sources, buildSource(s, 1))
+	}
+	for _, v := range defs.Views {
+		views[v.Name] = buildView(v, 1, entities[v.Entity], sources[v.Source])
+		cat.Views = append(cat.Views, views[v.Name])
+	}
+	for _, s := range defs.Services {
+		svc, err := buildService(s, 1, views)
+		if err != nil {
+			return nil, fmt.Errorf("resolve definitions: %w", err)
+		}
+		cat.Services = append(cat.Services, svc)
+	}
+	return cat, nil
+}
+
+func buildEntity(e *Entity) *feature.Entity {
+	out := &feature.Entity{Name: e.Name}
+	for _, p := range e.Key {
+		out.Key = append(out.Key, feature.Field{Name: p.Name, Type: p.Type})
+	}
+	return out
+}
+
+func buildSource(s *Source, version int) *feature.Source {
+	return &feature.Source{
+		Name: s.Name, Version: version, Columns: append([]feature.Field(nil), s.Columns...),
+		EventTime: s.EventTime, AvailableAt: s.AvailableAt, Tiebreak: s.Tiebreak, Deleted: s.Deleted, MaxFuture: s.MaxFuture,
+	}
+}
+
+// buildView makes a version of a view. It makes what it can of a view that is not right, or whose entity or
+// source is nil, so that services on it can be checked all the same.
+func buildView(v *View, version int, entity *Entity, source *Source) *feature.View {
+	out := &feature.View{
+		Name: v.Name, Version: version, Entity: feature.Entity{Name: v.Entity},
+		Source: v.Source, Delay: v.Delay, History: v.History,
+	}
+	if entity != nil {
+		out.Entity = *buildEntity(entity)
+		for _, p := range entity.Key {
+			out.Keys = append(out.Keys, v.Keys[p.Name])
+		}
+	}
+	for _, f := range v.Features {
+		built := feature.Feature{Name: f.Name, Latest: f.Latest, TTL: f.TTL}
+		if source != nil {
+			if at := feature.FieldIndex(source.Columns, f.Latest); at >= 0 {
+				built.Type = source.Columns[at].Type
+			}
+		}
+		if f.Default != nil {
+			if d, err := constant(f.Default, built.Type); err == nil {
+				built.Default = d
+			}
+		}
+		out.Features = append(out.Features, built)
+	}
+	return out
+}
+
+// buildService makes a version of a service on the given views, by name. It fails if one of them, or a feature
+// of it, is not there.
+func buildService(s *Service, version int, views map[string]*feature.View) (*feature.Service, error) {
+	out := &feature.Service{Name: s.Name, Version: version}
+	for i := range s.Features {
+		u := &s.Features[i]
+		v := views[u.View]
+		if v == nil {
+			return nil, feature.Errorf(feature.CodeConflict, "service %s needs view %s, which is not there", s.Name, u.View)
+		}
+		item := feature.Item{View: v, Role: u.role(), Keys: requestKeys(u, v)}
+		for at := range v.Features {
+			if u.Features == nil {
+				item.Features = append(item.Features, at)
+			}
+		}
+		for _, name := range u.Features {
+			at := v.Feature(name)
+			if at < 0 {
+				return nil, feature.Errorf(feature.CodeConflict, "service %s needs feature %s of view %s, which is not there", s.Name, name, v.Ref())
+			}
+			item.Features = append(item.Features, at)
+		}
+		out.Items = append(out.Items, item)
+	}
+	return out, nil
+}
