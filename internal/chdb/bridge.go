@@ -20,8 +20,8 @@ type bridge struct {
 	running sync.WaitGroup
 }
 
-// wait returns when no request is being served any more, or after the given time.
-func (b *bridge) wait(limit time.Duration) {
+// wait waits until no request is being served any more, at most for the given time, and says whether that is so.
+func (b *bridge) wait(limit time.Duration) bool {
 	over := make(chan struct{})
 	go func() {
 		b.running.Wait()
@@ -29,7 +29,9 @@ func (b *bridge) wait(limit time.Duration) {
 	}()
 	select {
 	case <-over:
+		return true
 	case <-time.After(limit):
+		return false
 	}
 }
 
@@ -38,7 +40,7 @@ func (b *bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.running.Add(1)
 	defer b.running.Done()
 	if r.URL.Path == "/ping" {
-		io.WriteString(w, "Ok.\n")
+		_, _ = io.WriteString(w, "Ok.\n")
 		return
 	}
 	a := &answer{w: w}
@@ -160,6 +162,9 @@ func (e *execution) query(ctx context.Context, sql string) error {
 	if strings.TrimSpace(sql) == helloQuery {
 		return e.answer.whole(hello(e.pool.version, e.pool.timezone))
 	}
+	if withoutComments(sql) == "" {
+		return refusal(62, "Empty query")
+	}
 	class, count := e.conn.classify(sql)
 	if count > 1 {
 		return refusal(62, "Multi-statements are not allowed")
@@ -203,10 +208,7 @@ func (e *execution) stream(ctx context.Context, s, marked statement) error {
 		return err
 	}
 	defer st.close()
-	var join joiner = concatenation{}
-	if s.format == "ArrowStream" {
-		join = &arrowJoiner{}
-	}
+	join := newJoiner(s.format)
 	for first := true; ; first = false {
 		r, err := st.next()
 		switch {
@@ -304,7 +306,7 @@ func (a *answer) fail(err error) {
 		a.w.Header().Set("X-ClickHouse-Exception-Code", strconv.Itoa(e.code))
 		a.w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 		a.w.WriteHeader(status(e.code))
-		io.WriteString(a.w, e.text+"\n")
+		_, _ = io.WriteString(a.w, e.text+"\n")
 		return
 	}
 	if a.tag != "" {

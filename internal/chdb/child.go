@@ -32,8 +32,7 @@ func ChildMain() {
 	if text == "" {
 		return
 	}
-	os.Unsetenv(childEnv)
-	if err := runChild(text); err != nil {
+	if err := errors.Join(os.Unsetenv(childEnv), runChild(text)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -47,12 +46,12 @@ func runChild(text string) error {
 	defer cancel()
 	orphan := make(chan struct{})
 	go func() {
-		io.Copy(io.Discard, os.Stdin)
+		_, _ = io.Copy(io.Discard, os.Stdin)
 		close(orphan)
 		cancel()
 	}()
 	pipe := os.NewFile(3, "status")
-	srv, version, err := boot(text)
+	srv, version, err := boot(ctx, text)
 	status := childStatus{Version: version}
 	if err != nil {
 		status.Error, status.InUse = err.Error(), errors.Is(err, ErrInUse)
@@ -75,7 +74,7 @@ type child struct {
 }
 
 // boot locks the data directory, starts the engine in it and listens.
-func boot(text string) (*child, string, error) {
+func boot(ctx context.Context, text string) (*child, string, error) {
 	c := &child{}
 	if err := json.Unmarshal([]byte(text), &c.cfg); err != nil {
 		return nil, "", fmt.Errorf("read %s: %w", childEnv, err)
@@ -94,7 +93,7 @@ func boot(text string) (*child, string, error) {
 	if err := os.Remove(c.cfg.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, "", fmt.Errorf("remove the old socket: %w", err)
 	}
-	if c.listener, err = net.Listen("unix", c.cfg.Socket); err != nil {
+	if c.listener, err = (&net.ListenConfig{}).Listen(ctx, "unix", c.cfg.Socket); err != nil {
 		return nil, "", fmt.Errorf("listen: %w", err)
 	}
 	return c, c.engine.version, nil
@@ -103,7 +102,7 @@ func boot(text string) (*child, string, error) {
 // run serves until ctx ends, lets running statements finish for a while (not at all when the parent is gone), kills the
 // rest, and closes the engine.
 func (c *child) run(ctx context.Context, orphan <-chan struct{}) error {
-	base, abort := context.WithCancel(context.Background())
+	base, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	bridge := &bridge{pool: c.engine}
 	server := &http.Server{
@@ -118,7 +117,7 @@ func (c *child) run(ctx context.Context, orphan <-chan struct{}) error {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)
 	}
-	drain, stop := context.WithTimeout(context.Background(), drainWait)
+	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), drainWait)
 	defer stop()
 	go func() {
 		select {
@@ -129,10 +128,12 @@ func (c *child) run(ctx context.Context, orphan <-chan struct{}) error {
 	}()
 	if server.Shutdown(drain) != nil {
 		abort()
-		server.Close()
+		_ = server.Close()
 	}
-	bridge.wait(abortWait)
-	c.engine.close()
+	// A connection with a running statement cannot be closed; then the process ends as in a crash, which loses nothing.
+	if bridge.wait(abortWait) {
+		c.engine.close()
+	}
 	select {
 	case <-orphan:
 		os.RemoveAll(filepath.Dir(c.cfg.Socket)) // nobody else will

@@ -154,7 +154,12 @@ func extract(ctx context.Context, archive, dir string, r *record) error {
 	}
 	defer file.Close()
 	whole := sha512.New()
-	source := io.TeeReader(contextReader{ctx, file}, whole)
+	source := io.TeeReader(readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return file.Read(p)
+	}), whole)
 	unzipped, err := gzip.NewReader(source)
 	if err != nil {
 		return fmt.Errorf("unpack %s: %w", archive, err)
@@ -204,15 +209,7 @@ func writeLibrary(path string, content io.Reader, r *record) error {
 	return nil
 }
 
-// contextReader ends with the context.
-type contextReader struct {
-	ctx  context.Context
-	from io.Reader
-}
+// readerFunc is a function that reads.
+type readerFunc func(p []byte) (int, error)
 
-func (r contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.from.Read(p)
-}
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -142,7 +143,7 @@ func (p *pool) kill(mark string) {
 	_, _ = p.control.text("KILL QUERY WHERE startsWith(query, '" + mark + "') ASYNC")
 }
 
-// close ends the engine; no connection is out any more, or the process ends with it.
+// close ends the engine; all connections have been released.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -201,11 +202,24 @@ func (c *conn) use(database string) error {
 	return nil
 }
 
-// set changes settings of the session.
+// set changes settings of the session, in one statement. readonly has one of its own, the last: it locks the others.
 func (c *conn) set(settings []param) error {
+	var changes []string
+	readonly := ""
 	for _, s := range settings {
+		change := identifier(s.name) + " = " + literal(s.value)
+		if s.name == "readonly" {
+			readonly = change
+			continue
+		}
+		changes = append(changes, change)
+	}
+	for _, list := range []string{strings.Join(changes, ", "), readonly} {
+		if list == "" {
+			continue
+		}
 		c.touched = true
-		if _, err := c.text("SET " + identifier(s.name) + " = " + literal(s.value)); err != nil {
+		if _, err := c.text("SET " + list); err != nil {
 			return err
 		}
 	}

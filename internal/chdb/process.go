@@ -68,7 +68,7 @@ func startProcess(ctx context.Context, cfg Config, socket string) (*process, err
 		return nil, err
 	}
 	defer statusRead.Close()
-	p := &process{cmd: exec.Command(executable), exited: make(chan struct{}), since: time.Now()}
+	p := &process{cmd: exec.CommandContext(context.WithoutCancel(ctx), executable), exited: make(chan struct{}), since: time.Now()}
 	p.cmd.Env = append(os.Environ(), childEnv+"="+string(text), "TZ=UTC")
 	p.cmd.ExtraFiles = []*os.File{statusWrite}
 	stdin, err := p.cmd.StdinPipe()
@@ -92,7 +92,8 @@ func startProcess(ctx context.Context, cfg Config, socket string) (*process, err
 
 // await reads the child's status; unless it serves, the process is gone when await returns.
 func (p *process) await(ctx context.Context, pipe *os.File) error {
-	interrupt := context.AfterFunc(ctx, func() { p.cmd.Process.Signal(syscall.SIGTERM) })
+	// A child that is still starting has nothing to finish, and may be deep in the engine.
+	interrupt := context.AfterFunc(ctx, func() { p.signal(syscall.SIGKILL) })
 	defer interrupt()
 	var status childStatus
 	err := json.NewDecoder(pipe).Decode(&status)
@@ -128,7 +129,7 @@ func (p *process) follow(output io.Reader, logger *slog.Logger) {
 		}
 		p.mu.Unlock()
 	}
-	io.Copy(io.Discard, output) // a line that was too long
+	_, _ = io.Copy(io.Discard, output) // after a line that was too long
 	p.err = p.cmd.Wait()
 }
 
@@ -138,13 +139,13 @@ func (p *process) stop() error {
 	if p == nil {
 		return nil
 	}
-	p.cmd.Process.Signal(syscall.SIGTERM)
+	p.signal(syscall.SIGTERM)
 	defer p.stdin.Close()
 	select {
 	case <-p.exited:
 		return nil
 	case <-time.After(stopWait):
-		p.cmd.Process.Kill()
+		p.signal(syscall.SIGKILL)
 		<-p.exited
 		return fmt.Errorf("stop the engine: it did not finish within %s and was killed", stopWait)
 	}
@@ -165,5 +166,8 @@ func (p *process) failure() error {
 	}
 	return fmt.Errorf("engine process %d: %s: %s", p.pid(), how, strings.Join(p.tail, "\n"))
 }
+
+// signal sends s to the child; one that is gone needs none.
+func (p *process) signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }

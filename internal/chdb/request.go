@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -69,23 +68,11 @@ func readRequest(r *http.Request) (*request, error) {
 			q.settings = append(q.settings, param{name, value})
 		}
 	}
-	slices.SortFunc(q.settings, compareSettings)
 	var err error
 	if q.body, err = plain(r); err != nil {
 		return nil, err
 	}
 	return q, nil
-}
-
-// compareSettings puts readonly last: no setting can be changed after it.
-func compareSettings(a, b param) int {
-	if ra, rb := a.name == "readonly", b.name == "readonly"; ra != rb {
-		if ra {
-			return 1
-		}
-		return -1
-	}
-	return strings.Compare(a.name, b.name)
 }
 
 // plain is the body without its Content-Encoding.

@@ -90,7 +90,7 @@ func (c *conn) feed(handle uintptr, body io.Reader) error {
 			return errors.New("the engine refused the data and did not say why")
 		}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return fmt.Errorf("read the rows: %w", err)

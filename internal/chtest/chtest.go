@@ -133,7 +133,7 @@ func Open(t testing.TB, engine *chdb.Engine, database string) driver.Conn {
 	if err != nil {
 		t.Fatalf("open a connection to the engine: %v", err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
@@ -157,7 +157,7 @@ func exec(t testing.TB, engine *chdb.Engine, sql string) {
 	if err != nil {
 		t.Fatalf("open a connection to the engine: %v", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), startWait)
 	defer cancel()
 	if err := conn.Exec(ctx, sql); err != nil {
