@@ -1,0 +1,106 @@
+package semtest
+
+import (
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// Share counts how much of what was read is hard: cells on an edge or on a tie.
+type Share struct {
+	Cells, Edges, Ties int
+	Hard               int // cells that are one or the other
+}
+
+// Add adds the cells of o.
+func (s *Share) Add(o Share) {
+	s.Cells += o.Cells
+	s.Edges += o.Edges
+	s.Ties += o.Ties
+	s.Hard += o.Hard
+}
+
+// Percent returns the share of hard cells.
+func (s Share) Percent() float64 {
+	if s.Cells == 0 {
+		return 0
+	}
+	return 100 * float64(s.Hard) / float64(s.Cells)
+}
+
+// Share returns the share of the history's reads and training rows. A cell is on an edge when an event of its key
+// lies at hi or a microsecond beside it, or its age is the ttl or a microsecond beside that; it is on a tie when
+// the instant that decides has several events of the key.
+func (h *History) Share() Share {
+	var s Share
+	var rows []map[string]feature.Value
+	src := h.Catalog.Source(source)
+	for _, step := range h.Steps {
+		rows = append(rows, step.rows...)
+		switch {
+		case step.Read != nil:
+			for i := range step.Read.Rows() {
+				key := func(name string) feature.Value {
+					return step.Read.Keys[feature.FieldIndex(step.Read.Plan.Keys, name)][i]
+				}
+				s.Add(shareOf(step.Read.Plan, src, rows, asked{key, step.Read.At}))
+			}
+		case step.Training != nil:
+			spine := step.Training.Spine
+			for i := range spine.Rows {
+				key := func(name string) feature.Value { return spine.Column(name).Value(i) }
+				s.Add(shareOf(step.Training.Plan, src, rows, asked{key, spine.Column(step.Training.Time).Value(i).Time()}))
+			}
+		}
+	}
+	return s
+}
+
+type asked struct {
+	key func(name string) feature.Value
+	at  feature.Time
+}
+
+func shareOf(plan *feature.Plan, src *feature.Source, rows []map[string]feature.Value, q asked) Share {
+	var s Share
+	for _, slot := range plan.Slots {
+		it := plan.Items[slot.Item]
+		hi := q.at.Add(-it.View.Delay)
+		ttl := it.View.Features[slot.Feature].TTL
+		edge, newest, count := false, feature.MinTime-1, 0
+		for _, row := range rows {
+			if !ofKey(it, row, q) {
+				continue
+			}
+			e := row[src.EventTime].Time()
+			edge = edge || near(hi.Sub(e)) || ttl > 0 && near(hi.Sub(e)-ttl)
+			switch {
+			case e > hi || e < newest:
+			case e == newest:
+				count++
+			default:
+				newest, count = e, 1
+			}
+		}
+		s.Cells++
+		if edge {
+			s.Edges++
+		}
+		if count > 1 {
+			s.Ties++
+		}
+		if edge || count > 1 {
+			s.Hard++
+		}
+	}
+	return s
+}
+
+func near(s feature.Span) bool { return s >= -1 && s <= 1 }
+
+func ofKey(it feature.Item, row map[string]feature.Value, q asked) bool {
+	for i, name := range it.Keys {
+		if v := q.key(name); v.IsNull() || !v.Equal(row[it.View.Keys[i]]) {
+			return false
+		}
+	}
+	return true
+}

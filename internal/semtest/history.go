@@ -1,0 +1,227 @@
+package semtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"pgregory.net/rapid"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// History is a random world: definitions, and what happens in it in order. It is drawn so that many events are at
+// the same or neighbouring instants and many reads are on an edge.
+type History struct {
+	Definitions string // YAML
+	Catalog     *feature.Catalog
+	Steps       []Step
+}
+
+// Step is one thing that happens; one of the fields is set.
+type Step struct {
+	Push     *Message
+	Import   *Message
+	Read     *feature.Lookup
+	Training *Training
+
+	rows []map[string]feature.Value // of Push or Import, by column
+}
+
+// source is the name of a history's only source.
+const source = "e"
+
+// DrawHistory draws a history.
+func DrawHistory(t *rapid.T) *History {
+	w := drawWorld(t)
+	h := &History{Definitions: w.yaml()}
+	var err error
+	if h.Catalog, err = Define(h.Definitions); err != nil {
+		t.Fatalf("the definitions of the history are wrong: %v\n%s", err, h.Definitions)
+	}
+	w.src = h.Catalog.Source(source)
+	if w.plan, err = h.Catalog.PlanService("all"); err != nil {
+		t.Fatalf("plan: %v", err)
+	}
+	kinds := rapid.SampledFrom([]string{"push", "push", "push", "import", "read", "read"})
+	for i, kind := range rapid.SliceOfN(kinds, 1, 10).Draw(t, "steps") {
+		switch label := fmt.Sprintf("%s %d", kind, i); kind {
+		case "push":
+			m, rows := w.drawMessage(t, label)
+			h.Steps = append(h.Steps, Step{Push: m, rows: rows})
+		case "import":
+			m, rows := w.drawMessage(t, label)
+			h.Steps = append(h.Steps, Step{Import: m, rows: rows})
+		case "read":
+			h.Steps = append(h.Steps, Step{Read: w.drawRead(t, label)})
+		}
+	}
+	for i := range 3 {
+		h.Steps = append(h.Steps, Step{Read: w.drawRead(t, fmt.Sprintf("last read %d", i))})
+	}
+	h.Steps = append(h.Steps, Step{Training: w.drawTraining(t)})
+	return h
+}
+
+// drawMessage draws up to five rows and remembers them for the reads.
+func (w *world) drawMessage(t *rapid.T, label string) (m *Message, rows []map[string]feature.Value) {
+	w.taken = max(w.taken, w.instant(t, label+" taken"))
+	m = &Message{Source: source, Taken: w.taken}
+	for i := range rapid.IntRange(1, 5).Draw(t, label+" rows") {
+		row := w.drawRow(t, fmt.Sprintf("%s row %d", label, i))
+		rows = append(rows, row)
+		object := []byte{'{'}
+		for k, f := range w.src.Columns {
+			if k > 0 {
+				object = append(object, ',')
+			}
+			object = fmt.Appendf(object, "%q:", f.Name)
+			object = row[f.Name].AppendJSON(object)
+		}
+		m.Rows = append(m.Rows, json.RawMessage(append(object, '}')))
+	}
+	w.rows = append(w.rows, rows...)
+	return m, rows
+}
+
+func (w *world) drawRow(t *rapid.T, label string) map[string]feature.Value {
+	row := map[string]feature.Value{}
+	for _, f := range w.src.Columns {
+		name := label + " " + f.Name
+		switch f.Name {
+		case w.src.EventTime:
+			row[f.Name] = feature.TimestampValue(w.instant(t, name))
+		case w.src.AvailableAt:
+			row[f.Name] = w.orNull(t, name, feature.TimestampValue(w.instant(t, name)))
+		default:
+			row[f.Name] = w.orNull(t, name, rapid.SampledFrom(valuePool(f.Type)).Draw(t, name))
+		}
+	}
+	return row
+}
+
+// orNull replaces one value in eight by NULL.
+func (w *world) orNull(t *rapid.T, label string, v feature.Value) feature.Value {
+	if rapid.IntRange(0, 7).Draw(t, label+" null") == 7 {
+		return feature.Value{}
+	}
+	return v
+}
+
+// drawRead draws a read of one to three keys, most of them keys of some event, at an instant that is likely an
+// edge for one of them.
+func (w *world) drawRead(t *rapid.T, label string) *feature.Lookup {
+	l := &feature.Lookup{Plan: w.plan, Keys: make([][]feature.Value, len(w.plan.Keys)), At: w.readTime(t, label)}
+	for i := range rapid.IntRange(1, 3).Draw(t, label+" keys") {
+		for k, v := range w.drawKey(t, fmt.Sprintf("%s key %d", label, i)) {
+			l.Keys[k] = append(l.Keys[k], v)
+		}
+	}
+	return l
+}
+
+// drawKey draws values for the plan's keys: those of one event, or of another in one part.
+func (w *world) drawKey(t *rapid.T, label string) []feature.Value {
+	key := make([]feature.Value, len(w.plan.Keys))
+	var row map[string]feature.Value
+	if len(w.rows) > 0 {
+		row = rapid.SampledFrom(w.rows).Draw(t, label+" of")
+	}
+	for i, f := range w.plan.Keys {
+		part := fmt.Sprintf("%s part %d", label, i)
+		if row != nil && rapid.IntRange(0, 9).Draw(t, part+" other") < 9 {
+			key[i] = row[w.columnOf(f.Name)]
+		} else {
+			key[i] = w.orNull(t, part, rapid.SampledFrom(valuePool(f.Type)).Draw(t, part))
+		}
+	}
+	return key
+}
+
+// columnOf returns the source column of a request key.
+func (w *world) columnOf(key string) string {
+	for _, it := range w.plan.Items {
+		for i, name := range it.Keys {
+			if name == key {
+				return it.View.Keys[i]
+			}
+		}
+	}
+	panic("no view has the key " + key)
+}
+
+// readTime draws an instant at which one of the instants of the history, or one a microsecond off, is what a view
+// looks at, or is just within its ttl, or is at the replica's floor.
+func (w *world) readTime(t *rapid.T, label string) feature.Time {
+	at := w.instant(t, label+" at")
+	v := rapid.SampledFrom(w.catalogViews()).Draw(t, label+" view")
+	f := rapid.SampledFrom(v.Features).Draw(t, label+" feature")
+	switch rapid.IntRange(0, 6).Draw(t, label+" edge") {
+	case 1, 2:
+		at = at.Add(v.Delay)
+	case 3, 4, 5:
+		at = at.Add(v.Delay + f.TTL)
+	case 6:
+		at = at.Add(-v.History)
+	}
+	return clamp(at + feature.Time(rapid.SampledFrom([]int{0, 0, 1, -1}).Draw(t, label+" off")))
+}
+
+func (w *world) drawTraining(t *rapid.T) *Training {
+	r := &Training{Plan: w.plan, Time: "spine_time", Spine: &feature.Batch{}}
+	if rapid.Bool().Draw(t, "available") {
+		r.Clock = feature.ClockAvailable
+	}
+	r.Spine.Fields = append(r.Spine.Fields, w.plan.Keys...)
+	r.Spine.Fields = append(r.Spine.Fields, feature.Field{Name: r.Time, Type: feature.Timestamp}, feature.Field{Name: "label", Type: feature.Int64})
+	for _, f := range r.Spine.Fields {
+		r.Spine.Columns = append(r.Spine.Columns, feature.Column{Type: f.Type})
+	}
+	for i := range rapid.IntRange(1, 8).Draw(t, "spine") {
+		label := fmt.Sprintf("spine %d", i)
+		row := append(w.drawKey(t, label), feature.TimestampValue(w.readTime(t, label)), feature.Int64Value(int64(i)))
+		r.Spine.Append(row)
+	}
+	return r
+}
+
+// Script returns the history as a script; what it must print is left out.
+func (h *History) Script() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "needs taken\n----\n\ndefine\n%s----\n\n", h.Definitions)
+	for _, s := range h.Steps {
+		switch {
+		case s.Push != nil:
+			fmt.Fprintf(&b, "push %s taken=%s\n", s.Push.Source, shortTime(s.Push.Taken))
+			writeRows(&b, s.Push)
+		case s.Import != nil:
+			fmt.Fprintf(&b, "import %s\n", s.Import.Source)
+			writeRows(&b, s.Import)
+		case s.Read != nil:
+			fmt.Fprintf(&b, "read all at=%s\n", shortTime(s.Read.At))
+			writeKeys(&b, s.Read)
+		case s.Training != nil:
+			fmt.Fprintf(&b, "train all clock=%s time=%s\n%s", s.Training.Clock, s.Training.Time, strings.ReplaceAll(printTable(s.Training.Spine), " | ", "  "))
+		}
+		b.WriteString("----\n\n")
+	}
+	return b.String()
+}
+
+func writeRows(b *strings.Builder, m *Message) {
+	for _, r := range m.Rows {
+		fmt.Fprintf(b, "%s\n", r)
+	}
+}
+
+func writeKeys(b *strings.Builder, l *feature.Lookup) {
+	keys := &feature.Batch{Fields: l.Plan.Keys, Rows: l.Rows()}
+	for i, values := range l.Keys {
+		c := feature.Column{Type: keys.Fields[i].Type}
+		for _, v := range values {
+			c.Append(v)
+		}
+		keys.Columns = append(keys.Columns, c)
+	}
+	b.WriteString(strings.ReplaceAll(printTable(keys), " | ", "  "))
+}

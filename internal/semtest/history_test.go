@@ -1,0 +1,208 @@
+package semtest_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/oracle"
+	"github.com/lockstepfs/lockstep/internal/semtest"
+)
+
+// leastShare is the least percentage of cells that must lie on an edge or a tie.
+const leastShare = 20
+
+// testHistories compares an execution with the oracle on random histories.
+func testHistories(t *testing.T, x semtest.Execution) {
+	var total semtest.Share
+	refused, answered := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		h := semtest.DrawHistory(rt)
+		total.Add(h.Share())
+		c := &comparison{law: oracle.New(h.Catalog), catalog: h.Catalog, execution: x}
+		if err := c.run(t, h); err != nil {
+			rt.Fatalf("%s: %v\nthe history:\n%s", x.Name, err, h.Script())
+		}
+		refused += c.refused
+		answered += c.answered
+	})
+	t.Logf("%s: %d cells, %.1f %% hard (%d on an edge, %d on a tie); %d reads answered, %d below the floor",
+		x.Name, total.Cells, total.Percent(), total.Edges, total.Ties, answered, refused)
+	if total.Percent() < leastShare {
+		t.Errorf("%.1f %% of the cells are on an edge or a tie, want at least %d %%", total.Percent(), leastShare)
+	}
+}
+
+// comparison is one history on one execution and on the oracle.
+type comparison struct {
+	execution         semtest.Execution
+	catalog           *feature.Catalog
+	law               *oracle.Oracle
+	engine            semtest.Engine
+	seq               uint64
+	answered, refused int
+}
+
+func (c *comparison) run(t *testing.T, h *semtest.History) (err error) {
+	c.engine, err = c.execution.Open(t.Context(), h.Catalog)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer func() { err = errors.Join(err, c.engine.Close()) }()
+	for i, s := range h.Steps {
+		if err := c.step(t, s); err != nil {
+			return fmt.Errorf("step %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (c *comparison) step(t *testing.T, s semtest.Step) error {
+	switch {
+	case s.Push != nil:
+		return c.push(t, s.Push)
+	case s.Import != nil:
+		return c.load(t, s.Import)
+	case s.Read != nil:
+		return c.read(t, s.Read)
+	default:
+		return c.train(t, *s.Training)
+	}
+}
+
+// push pushes to the engine, and to the oracle what the engine's log made of it.
+func (c *comparison) push(t *testing.T, m *semtest.Message) error {
+	receipt, err := c.engine.Push(t.Context(), *m)
+	if err != nil {
+		return fmt.Errorf("push: %w", err)
+	}
+	if c.execution.ForcesTaken && receipt.Taken != m.Taken {
+		return fmt.Errorf("the log took it at %s, not at %s", receipt.Taken, m.Taken)
+	}
+	rows, err := admit(c.catalog.Source(m.Source), semtest.Message{Rows: m.Rows, Taken: receipt.Taken})
+	if err != nil {
+		return err
+	}
+	c.seq = receipt.Seq
+	c.law.Push(rows, receipt.Seq, receipt.Taken)
+	return nil
+}
+
+func (c *comparison) load(t *testing.T, m *semtest.Message) error {
+	receipt, err := c.engine.Import(t.Context(), *m)
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	rows, err := admit(c.catalog.Source(m.Source), *m)
+	if err != nil {
+		return err
+	}
+	c.seq = receipt.Seq
+	c.law.Import(rows, receipt.Seq)
+	return nil
+}
+
+func (c *comparison) read(t *testing.T, l *feature.Lookup) error {
+	if replica, ok := c.engine.(semtest.Replica); ok {
+		cells, err := replica.Read(t.Context(), l)
+		below := feature.CodeOf(err) == feature.CodeBelowFloor
+		switch want := c.law.Below(l.Plan, l.At, oracle.Now); {
+		case below != want:
+			return fmt.Errorf("read at %s: below the floor = %t (%w), want %t", l.At, below, err, want)
+		case below:
+			c.refused++
+		case err != nil:
+			return fmt.Errorf("read: %w", err)
+		default:
+			c.answered++
+			if err := compare(l, cells, c.law.Lookup(l, feature.ClockEvent, oracle.Now)); err != nil {
+				return fmt.Errorf("online: %w", err)
+			}
+		}
+	}
+	if archive, ok := c.engine.(semtest.Archive); ok {
+		// Now, and as it was one entry of the log before.
+		for _, cut := range []uint64{0, c.seq / 2} {
+			cells, err := archive.ReadAt(t.Context(), l, cut)
+			if err != nil {
+				return fmt.Errorf("read at cut %d: %w", cut, err)
+			}
+			c.answered++
+			if err := compare(l, cells, c.law.Lookup(l, feature.ClockEvent, cutOf(cut))); err != nil {
+				return fmt.Errorf("offline at cut %d: %w", cut, err)
+			}
+		}
+	}
+	return nil
+}
+
+func compare(l *feature.Lookup, got, want []feature.Cell) error {
+	if len(got) != len(want) {
+		return fmt.Errorf("read at %s has %d cells, want %d", l.At, len(got), len(want))
+	}
+	n := len(l.Plan.Slots)
+	for i := range got {
+		if !same(got[i], want[i]) {
+			return fmt.Errorf("read at %s, row %d, %s = %s, want %s", l.At, i/n, l.Plan.Names[i%n], show(got[i]), show(want[i]))
+		}
+	}
+	return nil
+}
+
+func same(a, b feature.Cell) bool {
+	return a.Status == b.Status && a.HasTime == b.HasTime && (!a.HasTime || a.EventTime == b.EventTime) && a.Value.Equal(b.Value)
+}
+
+func show(c feature.Cell) string {
+	s := fmt.Sprintf("%s %s", c.Value, c.Status)
+	if c.HasTime {
+		s += " @" + c.EventTime.String()
+	}
+	return s
+}
+
+func (c *comparison) train(t *testing.T, r semtest.Training) error {
+	archive, ok := c.engine.(semtest.Archive)
+	if !ok {
+		return nil
+	}
+	reference := &oracleEngine{catalog: c.catalog, law: c.law}
+	for _, cut := range []uint64{0, c.seq / 2} {
+		r.Cut = cut
+		got, err := archive.Train(t.Context(), r)
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		want, err := reference.Train(t.Context(), r)
+		if err != nil {
+			return err
+		}
+		if err := compareSets(got, want); err != nil {
+			return fmt.Errorf("training set at cut %d with the %s clock: %w", cut, r.Clock, err)
+		}
+	}
+	return nil
+}
+
+func compareSets(got, want *feature.Batch) error {
+	if got.Rows != want.Rows || len(got.Fields) != len(want.Fields) {
+		return fmt.Errorf("%d rows of %d columns, want %d of %d", got.Rows, len(got.Fields), want.Rows, len(want.Fields))
+	}
+	for k, f := range want.Fields {
+		if got.Fields[k] != f {
+			return fmt.Errorf("column %d is %v, want %v", k, got.Fields[k], f)
+		}
+		for row := range want.Rows {
+			if g, w := got.Columns[k].Value(row), want.Columns[k].Value(row); !g.Equal(w) {
+				return fmt.Errorf("row %d, %s = %s, want %s", row, f.Name, g, w)
+			}
+		}
+	}
+	return nil
+}
+
+// The oracle agrees with itself; the test shows that histories can be drawn and how hard they are.
+func TestHistoriesOracle(t *testing.T) { testHistories(t, oracleExecution) }

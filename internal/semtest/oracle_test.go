@@ -1,0 +1,153 @@
+package semtest_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/gate"
+	"github.com/lockstepfs/lockstep/internal/oracle"
+	"github.com/lockstepfs/lockstep/internal/semtest"
+)
+
+const scripts = "../../testdata/semantics"
+
+func TestOracle(t *testing.T) { semtest.Run(t, scripts, oracleExecution) }
+
+var oracleExecution = semtest.Execution{Name: "oracle", ForcesTaken: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
+	return newOracle(c), nil
+}}
+
+func newOracle(c *feature.Catalog) *oracleEngine {
+	return &oracleEngine{catalog: c, law: oracle.New(c)}
+}
+
+// oracleEngine is the oracle as a Replica and as an Archive.
+type oracleEngine struct {
+	catalog *feature.Catalog
+	law     *oracle.Oracle
+	seq     uint64
+}
+
+// admit passes rows through the gate; any that it refuses refuse all.
+func admit(src *feature.Source, m semtest.Message) (*feature.Batch, error) {
+	b := gate.NewBuilder(src, m.Taken)
+	refused := feature.Errorf(feature.CodeInvalid, "refused rows of source %s", src.Name)
+	for i, row := range m.Rows {
+		err := b.AddJSON(row)
+		if e, ok := err.(*feature.Error); ok {
+			for _, d := range e.Details {
+				d.Row = &i
+				refused.Details = append(refused.Details, d)
+			}
+		}
+	}
+	if len(refused.Details) > 0 {
+		return nil, refused
+	}
+	return b.Batch(), nil
+}
+
+func (e *oracleEngine) Push(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
+	rows, err := admit(e.catalog.Source(m.Source), m)
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	e.seq++
+	e.law.Push(rows, e.seq, m.Taken)
+	return semtest.Receipt{Seq: e.seq, Taken: m.Taken}, nil
+}
+
+func (e *oracleEngine) Import(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
+	rows, err := admit(e.catalog.Source(m.Source), m)
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	e.seq++
+	e.law.Import(rows, e.seq)
+	return semtest.Receipt{Seq: e.seq, Taken: m.Taken}, nil
+}
+
+func (e *oracleEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {
+	if e.law.Below(l.Plan, l.At, oracle.Now) {
+		return nil, feature.ErrBelowFloor
+	}
+	return e.law.Lookup(l, feature.ClockEvent, oracle.Now), nil
+}
+
+func (e *oracleEngine) ReadAt(_ context.Context, l *feature.Lookup, cut uint64) ([]feature.Cell, error) {
+	return e.law.Lookup(l, feature.ClockEvent, cutOf(cut)), nil
+}
+
+func (e *oracleEngine) Close() error { return nil }
+
+func cutOf(cut uint64) oracle.Cut {
+	if cut == 0 {
+		return oracle.Now
+	}
+	return oracle.Cut(cut)
+}
+
+func (e *oracleEngine) Train(_ context.Context, r semtest.Training) (*feature.Batch, error) {
+	spine := r.Spine
+	if spine == nil {
+		spine = e.allKeys(r)
+	}
+	for _, name := range r.Plan.Names {
+		if feature.FieldIndex(spine.Fields, name) >= 0 {
+			return nil, feature.Errorf(feature.CodeInvalid, "the spine has a column %s, which is the name of a feature", name)
+		}
+	}
+	at := spine.Column(r.Time)
+	if at == nil {
+		return nil, feature.Errorf(feature.CodeInvalid, "the spine has no column %s", r.Time)
+	}
+	rows := make([]oracle.SpineRow, spine.Rows)
+	for i := range rows {
+		if at.IsNull(i) {
+			return nil, &feature.Error{Code: feature.CodeInvalid, Details: []feature.Detail{{Row: &i, Field: r.Time, Message: "the time is NULL"}}}
+		}
+		rows[i].At = at.Value(i).Time()
+		for _, k := range r.Plan.Keys {
+			c := spine.Column(k.Name)
+			if c == nil {
+				return nil, feature.Errorf(feature.CodeInvalid, "the spine has no column %s", k.Name)
+			}
+			rows[i].Keys = append(rows[i].Keys, c.Value(i))
+		}
+	}
+	return withFeatures(spine, r.Plan, e.law.Train(r.Plan, rows, r.Clock, cutOf(r.Cut))), nil
+}
+
+// allKeys returns the spine of keys: all.
+func (e *oracleEngine) allKeys(r semtest.Training) *feature.Batch {
+	spine := &feature.Batch{Fields: append(slices.Clone(r.Plan.Keys), feature.Field{Name: r.Time, Type: feature.Timestamp})}
+	for _, f := range spine.Fields {
+		spine.Columns = append(spine.Columns, feature.Column{Type: f.Type})
+	}
+	for _, k := range e.law.Keys(r.Plan, r.At, r.Clock, cutOf(r.Cut)) {
+		spine.Append(append(slices.Clone(k), feature.TimestampValue(r.At)))
+	}
+	return spine
+}
+
+// withFeatures returns the spine with the plan's columns after its own.
+func withFeatures(spine *feature.Batch, plan *feature.Plan, cells []feature.Cell) *feature.Batch {
+	n := len(plan.Slots)
+	if len(cells) != n*spine.Rows {
+		panic(fmt.Sprintf("%d cells for %d rows", len(cells), spine.Rows))
+	}
+	out := &feature.Batch{Fields: slices.Clone(spine.Fields), Columns: slices.Clone(spine.Columns), Rows: spine.Rows}
+	for i, s := range plan.Slots {
+		f := plan.Items[s.Item].View.Features[s.Feature]
+		c := feature.Column{Type: f.Type}
+		for row := range spine.Rows {
+			c.Append(cells[row*n+i].Value)
+		}
+		out.Fields = append(out.Fields, feature.Field{Name: plan.Names[i], Type: f.Type})
+		out.Columns = append(out.Columns, c)
+	}
+	return out
+}

@@ -1,0 +1,362 @@
+package semtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/registry"
+)
+
+// needsTaken reports whether the script begins with "needs taken".
+func needsTaken(path string) (bool, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return line == "needs taken", nil
+		}
+	}
+	return false, nil
+}
+
+// script is a run of one file: the world that the last define made, and where its log stands.
+type script struct {
+	execution Execution
+	catalog   *feature.Catalog
+	engine    Engine
+	pushes    int
+}
+
+func (s *script) run(t *testing.T, d *datadriven.TestData) string {
+	out, err := s.do(t, d)
+	if err == nil {
+		return out
+	}
+	if e, ok := errors.AsType[*feature.Error](err); ok {
+		switch e.Code {
+		case feature.CodeBelowFloor:
+			return "below floor"
+		case feature.CodeInvalid, feature.CodeNotFound:
+			return "refused: " + refusal(e)
+		}
+	}
+	d.Fatalf(t, "%s: %v", s.execution.Name, err)
+	return ""
+}
+
+// refusal returns the places and reasons of what was refused, a line each, or the message if there are none.
+func refusal(e *feature.Error) string {
+	if len(e.Details) == 0 {
+		return e.Message
+	}
+	lines := make([]string, len(e.Details))
+	for i, detail := range e.Details {
+		lines[i] = detail.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (s *script) do(t *testing.T, d *datadriven.TestData) (string, error) {
+	if s.engine == nil && d.Cmd != "define" && d.Cmd != "needs" {
+		d.Fatalf(t, "define comes first")
+	}
+	switch d.Cmd {
+	case "needs":
+		return "", nil // Run has looked at it
+	case "define":
+		return "", s.define(t, d.Input)
+	case "push", "import":
+		return s.write(t, d)
+	case "read":
+		return s.read(t, d)
+	case "train":
+		return s.train(t, d)
+	default:
+		d.Fatalf(t, "unknown command %s: expected needs, define, push, import, read or train", d.Cmd)
+		return "", nil
+	}
+}
+
+// define begins a new world: the definitions of the input and no events.
+func (s *script) define(t *testing.T, yaml string) error {
+	catalog, err := Define(yaml)
+	if err != nil {
+		return err
+	}
+	s.close(t)
+	s.catalog, s.pushes = catalog, 0
+	// The world outlives the command, whose context ends with its subtest.
+	if s.engine, err = s.execution.Open(context.Background(), catalog); err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	return nil
+}
+
+func (s *script) close(t *testing.T) {
+	if s.engine == nil {
+		return
+	}
+	if err := s.engine.Close(); err != nil {
+		t.Errorf("%s: close: %v", s.execution.Name, err)
+	}
+	s.engine = nil
+}
+
+// Define returns the catalog that the definitions in the YAML text make.
+func Define(yaml string) (*feature.Catalog, error) {
+	defs, err := registry.Parse(map[string][]byte{"definitions.yaml": []byte(yaml)})
+	if err != nil {
+		return nil, err
+	}
+	return registry.Resolve(defs)
+}
+
+// firstTaken is when the log takes a script's first message if the script does not say; later ones follow a
+// microsecond apart.
+const firstTaken feature.Time = 1767225600_000000 // 2026-01-01
+
+func (s *script) write(t *testing.T, d *datadriven.TestData) (string, error) {
+	src := s.catalog.Source(positional(t, d))
+	if src == nil {
+		d.Fatalf(t, "no source of that name is defined")
+	}
+	m := Message{Source: src.Name, Taken: firstTaken + feature.Time(s.pushes)}
+	for _, a := range d.CmdArgs[1:] {
+		if a.Key != "taken" || len(a.Vals) != 1 || d.Cmd == "import" {
+			d.Fatalf(t, "unknown argument %s", a)
+		}
+		m.Taken = s.time(t, d, a.Vals[0])
+	}
+	var err error
+	if m.Rows, err = jsonRows(d.Input, src.Columns); err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	s.pushes++
+	add := s.engine.Push
+	if d.Cmd == "import" {
+		add = s.engine.Import
+	}
+	_, err = add(t.Context(), m)
+	return "", err
+}
+
+func positional(t *testing.T, d *datadriven.TestData) string {
+	if len(d.CmdArgs) == 0 || len(d.CmdArgs[0].Vals) > 0 {
+		d.Fatalf(t, "%s what? Its first argument is a name", d.Cmd)
+	}
+	return d.CmdArgs[0].Key
+}
+
+func (s *script) time(t *testing.T, d *datadriven.TestData, text string) feature.Time {
+	at, err := feature.ParseTime(longTime(text))
+	if err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	return at
+}
+
+// plan resolves "service", "service@1" or "view.feature,view.other".
+func (s *script) plan(what string) (*feature.Plan, error) {
+	if strings.Contains(what, ".") {
+		return s.catalog.PlanFeatures(strings.Split(what, ","))
+	}
+	return s.catalog.PlanService(what)
+}
+
+func (s *script) read(t *testing.T, d *datadriven.TestData) (string, error) {
+	plan, err := s.plan(positional(t, d))
+	if err != nil {
+		return "", err
+	}
+	r := reading{plan: plan, path: feature.PathAuto}
+	inline := map[string]string{}
+	for _, a := range d.CmdArgs[1:] {
+		switch {
+		case a.Key == "at":
+			for _, v := range a.Vals {
+				r.times = append(r.times, s.time(t, d, v))
+			}
+		case len(a.Vals) != 1:
+			d.Fatalf(t, "argument %s has no value", a.Key)
+		case a.Key == "path":
+			r.path = feature.Path(a.Vals[0])
+		case a.Key == "cut":
+			if r.cut, err = strconv.ParseUint(a.Vals[0], 10, 64); err != nil {
+				d.Fatalf(t, "%v", err)
+			}
+		default:
+			inline[a.Key] = a.Vals[0]
+		}
+	}
+	if len(r.times) == 0 {
+		d.Fatalf(t, "read at= when?")
+	}
+	if !s.can(r.path, r.cut) {
+		return d.Expected, nil
+	}
+	if err := r.parseKeys(d.Input, inline); err != nil {
+		return "", err
+	}
+	return r.run(t, s.engine)
+}
+
+// can reports whether the execution has the path asked for; a replica has no cuts.
+func (s *script) can(path feature.Path, cut uint64) bool {
+	_, replica := s.engine.(Replica)
+	_, archive := s.engine.(Archive)
+	switch {
+	case path == feature.PathOnline:
+		return replica
+	case path == feature.PathOffline || cut != 0:
+		return archive
+	default:
+		return true
+	}
+}
+
+func (s *script) train(t *testing.T, d *datadriven.TestData) (string, error) {
+	archive, ok := s.engine.(Archive)
+	if !ok {
+		return d.Expected, nil
+	}
+	plan, err := s.plan(positional(t, d))
+	if err != nil {
+		return "", err
+	}
+	r := Training{Plan: plan, Time: "ts"}
+	all := false
+	for _, a := range d.CmdArgs[1:] {
+		if len(a.Vals) != 1 {
+			d.Fatalf(t, "argument %s has no value", a.Key)
+		}
+		v := a.Vals[0]
+		switch a.Key {
+		case "clock":
+			r.Clock, err = feature.ParseClock(v)
+		case "cut":
+			r.Cut, err = strconv.ParseUint(v, 10, 64)
+		case "time":
+			r.Time = v
+		case "keys":
+			all = v == "all"
+		case "at":
+			r.At = s.time(t, d, v)
+		default:
+			d.Fatalf(t, "unknown argument %s", a)
+		}
+		if err != nil {
+			d.Fatalf(t, "%v", err)
+		}
+	}
+	if !all {
+		if r.Spine, err = spineOf(d.Input, plan, r.Time); err != nil {
+			return "", err
+		}
+	}
+	set, err := archive.Train(t.Context(), r)
+	if err != nil {
+		return "", err
+	}
+	return printTable(set), nil
+}
+
+// spineOf reads a spine: a table whose columns are keys of the plan, the time, and others as name:type.
+func spineOf(text string, plan *feature.Plan, timeColumn string) (*feature.Batch, error) {
+	header, rows, err := splitTable(text)
+	if err != nil {
+		return nil, err
+	}
+	b := &feature.Batch{}
+	for _, h := range header {
+		name, typ, declared := strings.Cut(h, ":")
+		f := feature.Field{Name: name, Type: feature.String}
+		if i := feature.FieldIndex(plan.Keys, name); i >= 0 {
+			f.Type = plan.Keys[i].Type
+		}
+		if name == timeColumn {
+			f.Type = feature.Timestamp
+		}
+		if declared {
+			if f.Type, err = feature.ParseType(typ); err != nil {
+				return nil, err
+			}
+		}
+		b.Fields = append(b.Fields, f)
+		b.Columns = append(b.Columns, feature.Column{Type: f.Type})
+	}
+	for i, row := range rows {
+		values := make([]feature.Value, len(row))
+		for k, cell := range row {
+			if values[k], err = cellValue(cell, b.Fields[k].Type); err != nil {
+				return nil, &feature.Error{Code: feature.CodeInvalid, Details: []feature.Detail{{Row: &i, Field: b.Fields[k].Name, Message: err.Error()}}}
+			}
+		}
+		b.Append(values)
+	}
+	return b, nil
+}
+
+// cellValue reads a cell of a table as a value of type t.
+func cellValue(cell string, t feature.Type) (feature.Value, error) {
+	raw, err := cellJSON(cell, t)
+	if err != nil {
+		return feature.Value{}, err
+	}
+	v, err := feature.ParseJSON(raw)
+	if err != nil {
+		return feature.Value{}, err
+	}
+	return feature.Convert(v, t)
+}
+
+// jsonRows reads the rows of a push or an import: JSON objects, a line each, or a table.
+func jsonRows(text string, columns []feature.Field) ([]json.RawMessage, error) {
+	var out []json.RawMessage
+	if strings.HasPrefix(text, "{") {
+		for line := range strings.Lines(text) {
+			out = append(out, json.RawMessage(strings.TrimSpace(line)))
+		}
+		return out, nil
+	}
+	header, rows, err := splitTable(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		var b bytes.Buffer
+		for i, cell := range row {
+			if cell == "-" {
+				continue // the field is absent
+			}
+			var typ feature.Type
+			if at := feature.FieldIndex(columns, header[i]); at >= 0 {
+				typ = columns[at].Type
+			}
+			raw, err := cellJSON(cell, typ)
+			if err != nil {
+				return nil, err
+			}
+			fmt.Fprintf(&b, ",%q:%s", header[i], raw)
+		}
+		b.WriteByte('}')
+		object := b.Bytes()
+		object[0] = '{' // instead of the first comma
+		if len(object) == 1 {
+			object = []byte("{}")
+		}
+		out = append(out, object)
+	}
+	return out, nil
+}
