@@ -1,0 +1,254 @@
+package semtest_test
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/asof"
+	"github.com/lockstepfs/lockstep/internal/semtest"
+	"github.com/lockstepfs/lockstep/internal/wire"
+	"github.com/lockstepfs/lockstep/online"
+)
+
+// mode is what happens to the online store between two steps.
+type mode string
+
+const (
+	inMemory  mode = "online"
+	flushed   mode = "online, flushed after every step"
+	restarted mode = "online, restarted after every step"
+	joined    mode = "online, views joining before every read" // history and stream overlap (C1, C3)
+)
+
+func TestOnline(t *testing.T) {
+	for _, m := range []mode{inMemory, flushed, restarted, joined} {
+		t.Run(string(m), func(t *testing.T) {
+			semtest.Run(t, scripts, onlineExecution(m))
+			testHistories(t, onlineExecution(m))
+		})
+	}
+}
+
+func onlineExecution(m mode) semtest.Execution {
+	return semtest.Execution{Name: string(m), ForcesTaken: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
+		e := &onlineEngine{mode: m, catalog: c, fs: vfs.NewMem()}
+		return e, e.begin()
+	}}
+}
+
+// onlineEngine is the online store, given what the log and the offline store would give it.
+type onlineEngine struct {
+	mode    mode
+	catalog *feature.Catalog
+	fs      vfs.FS
+	store   *online.Store
+	seq     uint64
+	log     []entry
+}
+
+// entry is an entry of the log: rows that it took, or the rows of an import.
+type entry struct {
+	seq      uint64
+	taken    feature.Time
+	rows     *feature.Batch
+	imported bool
+}
+
+// begin opens a store that has seen nothing and follows the catalog.
+func (e *onlineEngine) begin() error {
+	if err := e.open(); err != nil {
+		return err
+	}
+	if err := e.store.Restart(feature.Cut{Log: "log"}); err != nil {
+		return err
+	}
+	joining, err := e.store.Follow(e.catalog)
+	if err != nil {
+		return err
+	}
+	for _, v := range joining {
+		if err := e.store.SetReady(v.Ref()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *onlineEngine) open() (err error) {
+	e.store, err = online.Open(online.Config{Dir: "replica", FS: e.fs, CacheBytes: 1 << 20})
+	return err
+}
+
+func (e *onlineEngine) Push(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
+	return e.take(m, false)
+}
+
+func (e *onlineEngine) Import(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
+	return e.take(m, true)
+}
+
+func (e *onlineEngine) take(m semtest.Message, imported bool) (semtest.Receipt, error) {
+	rows, err := admit(e.catalog.Source(m.Source), m)
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	e.seq++
+	x := entry{seq: e.seq, taken: m.Taken, rows: rows, imported: imported}
+	e.log = append(e.log, x)
+	if e.mode != joined {
+		err = e.apply(x)
+	}
+	return semtest.Receipt{Seq: x.seq, Taken: x.taken}, errors.Join(err, e.between())
+}
+
+func (e *onlineEngine) apply(x entry) error {
+	if !x.imported {
+		return e.store.Apply(x.seq, x.taken, x.rows)
+	}
+	for _, v := range e.catalog.Views {
+		if v.Source == x.rows.Source {
+			if err := e.merge(v, []entry{x}); err != nil {
+				return err
+			}
+		}
+	}
+	return e.store.Advance(x.seq)
+}
+
+// merge merges the events of some entries into a view, as ClickHouse would send them.
+func (e *onlineEngine) merge(v *feature.View, from []entry) error {
+	src := e.catalog.Source(v.Source)
+	clock := asof.NoClock
+	var kept []asof.Kept
+	for _, x := range from {
+		if x.rows.Source != v.Source {
+			continue
+		}
+		for i := range x.rows.Rows {
+			k, available := eventOf(v, src, x, i)
+			if k.Key.HasNull() {
+				continue
+			}
+			clock = max(clock, asof.Clock(k.Event.EventTime, available))
+			kept = append(kept, k)
+		}
+	}
+	return e.store.Merge(v.Ref(), clock, each(kept))
+}
+
+func each(kept []asof.Kept) iter.Seq2[asof.Kept, error] {
+	return func(yield func(asof.Kept, error) bool) {
+		for _, k := range kept {
+			if !yield(k, nil) {
+				return
+			}
+		}
+	}
+}
+
+// eventOf returns a row as an event of the view, and when it was available (T2).
+func eventOf(v *feature.View, src *feature.Source, x entry, row int) (asof.Kept, feature.Time) {
+	value := func(column string) feature.Value { return x.rows.Column(column).Value(row) }
+	var k asof.Kept
+	for _, column := range v.Keys {
+		k.Key = append(k.Key, value(column))
+	}
+	for _, column := range v.Columns() {
+		k.Event.Values = append(k.Event.Values, value(column))
+	}
+	k.Event.EventTime = value(src.EventTime).Time()
+	if src.Tiebreak != "" {
+		tie := value(src.Tiebreak)
+		k.Event.TieNull, k.Event.Tie = tie.IsNull(), tie.Int64()
+	}
+	k.Event.Deleted = src.Deleted != "" && value(src.Deleted).Bool()
+	if !x.imported {
+		k.Event.Seq, k.Event.Idx = x.seq, uint32(row)
+		return k, x.taken
+	}
+	k.Event.Columns = string(wire.AppendRowOrder(nil, x.rows, row, wire.ColumnOrder(x.rows.Fields)))
+	if src.AvailableAt != "" && !value(src.AvailableAt).IsNull() {
+		return k, value(src.AvailableAt).Time()
+	}
+	return k, k.Event.EventTime
+}
+
+// between does what the mode says.
+func (e *onlineEngine) between() error {
+	switch e.mode {
+	case flushed:
+		return e.store.Flush()
+	case restarted:
+		if err := errors.Join(e.store.Close(), e.open()); err != nil {
+			return err
+		}
+		joining, err := e.store.Follow(e.catalog)
+		if err == nil && len(joining) > 0 {
+			err = errors.New("views that were ready join again after a restart")
+		}
+		return err
+	default:
+		return nil
+	}
+}
+
+// join makes a new store whose views join at the middle of the log: history up to a later place is merged while the
+// rest of the log was applied already, so a part comes twice.
+func (e *onlineEngine) join() error {
+	if err := e.store.Close(); err != nil {
+		return err
+	}
+	e.fs = vfs.NewMem()
+	if err := e.open(); err != nil {
+		return err
+	}
+	middle := len(e.log) / 2
+	cut := feature.Cut{Log: "log"}
+	if middle > 0 {
+		cut.Seq = e.log[middle-1].seq
+	}
+	if err := e.store.Restart(cut); err != nil {
+		return err
+	}
+	joining, err := e.store.Follow(e.catalog)
+	if err != nil {
+		return err
+	}
+	for _, x := range e.log[middle:] {
+		if err := e.apply(x); err != nil {
+			return err
+		}
+	}
+	for _, v := range joining {
+		if err := e.merge(v, e.log[:min(middle+1, len(e.log))]); err != nil {
+			return err
+		}
+		if err := e.store.SetReady(v.Ref()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *onlineEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {
+	if e.mode == joined {
+		if err := e.join(); err != nil {
+			return nil, err
+		}
+	}
+	a, err := e.store.Lookup(l)
+	if err != nil {
+		return nil, err
+	}
+	if a.Path != feature.PathOnline || a.Cut.Seq != e.seq || len(a.Stale) > 0 {
+		return nil, errors.New("the answer does not say that it is online and at the end of the log")
+	}
+	return a.Cells, nil
+}
+
+func (e *onlineEngine) Close() error { return e.store.Close() }
