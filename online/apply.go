@@ -1,0 +1,175 @@
+package online
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/asof"
+	"github.com/lockstepfs/lockstep/internal/wire"
+)
+
+// Apply applies the entry seq of the log, rows of one source that the log took at the instant taken, to all
+// views of that source, and moves the position to it. An entry at or before the position changes nothing. Entries
+// come in their order, from one goroutine. Apply waits while too much is not on disk yet, and fails (CodeUnavailable)
+// if it cannot get there. It keeps nothing of b. After an error the position is as it was, and Apply of the same
+// entry goes on.
+func (s *Store) Apply(seq uint64, taken feature.Time, b *feature.Batch) error {
+	if err := s.relieve(); err != nil {
+		return err
+	}
+	if err := s.applyBatch(seq, taken, b); err != nil {
+		return fmt.Errorf("apply entry %d of %s: %w", seq, b.Source, err)
+	}
+	return nil
+}
+
+func (s *Store) applyBatch(seq uint64, taken feature.Time, b *feature.Batch) error {
+	s.apply.Lock()
+	defer s.apply.Unlock()
+	if seq <= s.position.Load().Seq {
+		return nil
+	}
+	tables := s.world.Load().sources[b.Source]
+	for _, t := range tables { // nothing is applied of an entry that does not fit
+		if err := t.mapping.set(t, b); err != nil {
+			return err
+		}
+	}
+	for _, t := range tables {
+		if err := s.applyRows(t, seq, taken, b.Rows); err != nil {
+			return err
+		}
+	}
+	s.moveTo(seq)
+	return nil
+}
+
+// applyRows applies the rows that t.mapping stands for.
+func (s *Store) applyRows(t *table, seq uint64, taken feature.Time, rows int) error {
+	m := &t.mapping
+	clock, nulls := m.clock(taken, rows)
+	t.raise(clock) // before any state is pruned by it: see Lookup
+	keep := t.keep()
+	for i := range rows {
+		if m.outside(i) {
+			continue
+		}
+		s.scratch.parts = s.scratch.parts[:0]
+		for _, c := range m.keys {
+			s.scratch.parts = append(s.scratch.parts, c.Value(i))
+		}
+		s.scratch.key = wire.AppendKey(t.prefix(s.scratch.key[:0]), s.scratch.parts)
+		s.scratch.one[0] = m.event(seq, i)
+		if err := s.update(t, placeOf(s.scratch.key), s.scratch.one[:], keep); err != nil {
+			return err
+		}
+	}
+	t.nulls.Add(nulls)
+	return nil
+}
+
+// mapping is the columns of a batch that a view reads; nil stands for a column that the batch does not have,
+// which is NULL in all its rows.
+type mapping struct {
+	eventTime, tie, deleted *feature.Column
+	tied                    bool // the source declares a tiebreak
+	keys, values            []*feature.Column
+}
+
+// set points m at the columns of b.
+func (m *mapping) set(t *table, b *feature.Batch) error {
+	src := t.source
+	*m = mapping{tied: src.Tiebreak != "", keys: m.keys[:0], values: m.values[:0]}
+	var err error
+	find := func(name string) *feature.Column {
+		c := b.Column(name)
+		if c == nil {
+			return nil
+		}
+		at := feature.FieldIndex(src.Columns, name)
+		if at >= 0 && (src.Columns[at].Type.Kind != c.Type.Kind || src.Columns[at].Type.List != c.Type.List) && err == nil {
+			err = feature.Errorf(feature.CodeInvalid, "column %q holds %s, expected %s for view %s", name, c.Type, src.Columns[at].Type, t.ref)
+		}
+		return c
+	}
+	if m.eventTime = find(src.EventTime); m.eventTime == nil {
+		return feature.Errorf(feature.CodeInvalid, "no column %q, which is the event time", src.EventTime)
+	}
+	if src.Tiebreak != "" {
+		m.tie = find(src.Tiebreak)
+	}
+	if src.Deleted != "" {
+		m.deleted = find(src.Deleted)
+	}
+	for _, name := range t.view.Keys {
+		m.keys = append(m.keys, find(name))
+	}
+	for _, name := range t.columns {
+		m.values = append(m.values, find(name))
+	}
+	return err
+}
+
+// outside reports whether row i is not part of the view (K2).
+func (m *mapping) outside(i int) bool {
+	for _, c := range m.keys {
+		if c == nil || c.IsNull(i) {
+			return true
+		}
+	}
+	return m.eventTime.IsNull(i)
+}
+
+// clock returns what the rows do to the view's clock (C4), and how many are not part of the view.
+func (m *mapping) clock(taken feature.Time, rows int) (clock feature.Time, nulls int64) {
+	clock = asof.NoClock
+	for i := range rows {
+		if m.outside(i) {
+			nulls++
+			continue
+		}
+		clock = max(clock, asof.Clock(feature.Time(m.eventTime.Ints[i]), taken))
+	}
+	return clock, nulls
+}
+
+// event returns row i. It shares no memory with the batch: a state may live long, and a string would keep
+// the whole message in memory.
+func (m *mapping) event(seq uint64, i int) asof.Event {
+	e := asof.Event{
+		Position: asof.Position{EventTime: feature.Time(m.eventTime.Ints[i]), Seq: seq, Idx: uint32(i)},
+		Deleted:  m.deleted != nil && !m.deleted.IsNull(i) && m.deleted.Ints[i] != 0,
+		Values:   make([]feature.Value, len(m.values)),
+	}
+	switch {
+	case !m.tied:
+	case m.tie == nil || m.tie.IsNull(i):
+		e.TieNull = true
+	default:
+		e.Tie = m.tie.Ints[i]
+	}
+	for j, c := range m.values {
+		if c != nil {
+			e.Values[j] = owned(c.Value(i))
+		}
+	}
+	return e
+}
+
+// owned returns v with memory of its own.
+func owned(v feature.Value) feature.Value {
+	t := v.Type()
+	switch {
+	case t.List:
+		elem := make([]feature.Value, len(v.List()))
+		for i, e := range v.List() {
+			elem[i] = owned(e)
+		}
+		return feature.ListValue(t.Kind, elem)
+	case t.Kind == feature.KindString:
+		return feature.StringValue(strings.Clone(v.Str()))
+	default:
+		return v
+	}
+}

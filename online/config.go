@@ -1,0 +1,49 @@
+package online
+
+import (
+	"cmp"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// Config configures a Store. Its zero value is a replica in memory.
+type Config struct {
+	Dir           string        // folder of the replica's copy; "" keeps it in memory only
+	CacheBytes    int64         // memory for decoded states that were read; default 256 MiB
+	DirtyBytes    int64         // memory for states not flushed yet: above it Apply and Merge flush themselves; default 64 MiB
+	StageBytes    int64         // memory for a generation that is merged at once; default 128 MiB
+	FlushInterval time.Duration // how often Run flushes; default 1 s
+	SyncInterval  time.Duration // how often Run makes what was flushed survive a crash; default 10 s
+	Logger        *slog.Logger  // default: discard
+	FS            vfs.FS        // file system of Dir; default the operating system's, or memory without Dir
+}
+
+func (c Config) withDefaults() Config {
+	c.CacheBytes = cmp.Or(c.CacheBytes, 256<<20)
+	c.DirtyBytes = cmp.Or(c.DirtyBytes, 64<<20)
+	c.StageBytes = cmp.Or(c.StageBytes, 128<<20)
+	c.FlushInterval = cmp.Or(c.FlushInterval, time.Second)
+	c.SyncInterval = cmp.Or(c.SyncInterval, 10*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.FS == nil {
+		c.FS = vfs.Default
+		if c.Dir == "" {
+			c.FS = vfs.NewMem()
+		}
+	}
+	c.Dir = cmp.Or(c.Dir, "replica")
+	return c
+}
+
+func (c Config) validate() error {
+	if c.CacheBytes < 0 || c.DirtyBytes < 0 || c.StageBytes < 0 || c.FlushInterval < 0 || c.SyncInterval < 0 {
+		return feature.Errorf(feature.CodeInvalid, "replica: sizes and intervals must not be negative")
+	}
+	return nil
+}
