@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -82,6 +83,9 @@ func toInt64(v Value) (Value, bool) {
 func toFloat64(v Value) (Value, bool) {
 	switch v.kind {
 	case KindString:
+		if strings.ContainsAny(v.str, "xX_") { // Go's own notations
+			return Value{}, false
+		}
 		f, err := strconv.ParseFloat(v.str, 64)
 		return Float64Value(f), err == nil
 	case KindInt64:

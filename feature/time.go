@@ -2,6 +2,7 @@ package feature
 
 import (
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -59,13 +60,14 @@ func errRange(s string) error {
 	return fmt.Errorf("time %s is outside the years 1900 to 2299", s)
 }
 
-// timeLayouts are the forms accepted besides RFC 3339; without a zone they are UTC (rule T1).
+// timeLayouts are the forms accepted; without a zone they are UTC (rule T1).
 var timeLayouts = [...]string{
 	"2006-01-02T15:04:05.999999999Z07:00",
 	"2006-01-02 15:04:05.999999999Z07:00",
 	"2006-01-02T15:04:05.999999999",
 	"2006-01-02 15:04:05.999999999",
 	"2006-01-02T15:04Z07:00",
+	"2006-01-02 15:04Z07:00",
 	"2006-01-02T15:04",
 	"2006-01-02 15:04",
 	"2006-01-02",
@@ -74,18 +76,83 @@ var timeLayouts = [...]string{
 // ParseTime reads an instant: RFC 3339, the same with a blank for the T, without seconds, without a zone
 // (then it is UTC), or a date alone. Finer digits than microseconds are floored.
 func ParseTime(s string) (Time, error) {
+	if t, ok := parseUTC(s); ok {
+		if !t.Valid() {
+			return 0, errRange(t.String())
+		}
+		return t, nil
+	}
 	for _, layout := range timeLayouts {
 		if x, err := time.Parse(layout, s); err == nil {
 			return TimeOf(x)
 		}
 	}
-	return 0, fmt.Errorf("cannot read %q as a time: expected RFC 3339, such as 2001-06-25T12:00:00Z", s)
+	return 0, fmt.Errorf("cannot read %q as a time: expected RFC 3339, such as 2001-06-25T12:00:00Z", abbreviate(s))
+}
+
+// parseUTC reads the usual form of an instant, with seconds and in UTC, several times faster than time.Parse
+// over the layouts. It leaves every other form to those.
+func parseUTC(s string) (Time, bool) {
+	if len(s) < 19 || s[4] != '-' || s[7] != '-' || s[10] != 'T' && s[10] != ' ' || s[13] != ':' || s[16] != ':' {
+		return 0, false
+	}
+	year, month, day := digits(s[0:4]), digits(s[5:7]), digits(s[8:10])
+	hour, minute, second := digits(s[11:13]), digits(s[14:16]), digits(s[17:19])
+	if year < 0 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) ||
+		hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 {
+		return 0, false
+	}
+	micros, rest := 0, strings.TrimSuffix(s[19:], "Z")
+	if rest != "" {
+		if rest[0] != '.' || len(rest) < 2 || len(rest) > 10 || digits(rest[1:]) < 0 {
+			return 0, false
+		}
+		micros = digits((rest[1:] + "00000")[:6])
+	}
+	seconds := int64(daysSince1970(year, month, day))*86400 + int64(hour*3600+minute*60+second)
+	return Time(seconds*1e6 + int64(micros)), true
+}
+
+// digits returns the number that s writes in decimal digits, -1 if there is anything else in it.
+func digits(s string) int {
+	n := 0
+	for i := range len(s) {
+		c := s[i] - '0'
+		if c > 9 {
+			return -1
+		}
+		n = n*10 + int(c)
+	}
+	return n
+}
+
+func daysIn(year, month int) int {
+	switch {
+	case month == 2 && year%4 == 0 && (year%100 != 0 || year%400 == 0):
+		return 29
+	case month == 2:
+		return 28
+	case month == 4 || month == 6 || month == 9 || month == 11:
+		return 30
+	default:
+		return 31
+	}
+}
+
+// daysSince1970 counts days in the Gregorian calendar, with years that begin in March so that the day that
+// some years have more is their last. The year is at least 0.
+func daysSince1970(year, month, day int) int {
+	y, m := year+400, month-3 // 400 years on, which is 146097 days, so that nothing is negative
+	if m < 0 {
+		y, m = y-1, m+12
+	}
+	return y*365 + y/4 - y/100 + y/400 + (153*m+2)/5 + day - 1 - 719468 - 146097
 }
 
 var spanUnits = [...]struct {
 	name string
 	span Span
-}{{"us", Microsecond}, {"µs", Microsecond}, {"ms", Millisecond}, {"s", Second}, {"m", Minute}, {"h", Hour}, {"d", Day}, {"w", Week}}
+}{{"us", Microsecond}, {"\u00b5s", Microsecond}, {"\u03bcs", Microsecond}, {"ms", Millisecond}, {"s", Second}, {"m", Minute}, {"h", Hour}, {"d", Day}, {"w", Week}}
 
 // String returns s in the form that ParseSpan reads, largest units first, such as "6d23h59m59.999999s".
 func (s Span) String() string {
@@ -132,7 +199,7 @@ const maxSpan = 1000 * 366 * Day
 // microsecond and on spans over a thousand years.
 func ParseSpan(s string) (Span, error) {
 	bad := func(why string) (Span, error) {
-		return 0, fmt.Errorf("cannot read %q as a span: %s; expected something like 7d, 3h30m or 1us", s, why)
+		return 0, fmt.Errorf("cannot read %q as a span: %s; expected something like 7d, 3h30m or 1us", abbreviate(s), why)
 	}
 	if s == "0" {
 		return 0, nil
@@ -149,14 +216,15 @@ func ParseSpan(s string) (Span, error) {
 		if stop < 0 {
 			stop = len(rest)
 		}
-		unit, ok := spanUnit(rest[:stop])
+		unitName := rest[:stop]
+		unit, ok := spanUnit(unitName)
 		if !ok {
-			return bad(fmt.Sprintf("unknown unit %q", rest[:stop]))
+			return bad(fmt.Sprintf("unknown unit %q", unitName))
 		}
 		rest = rest[stop:]
 		part, ok := scaleSpan(number, unit)
 		if !ok {
-			return bad("it is too long or finer than a microsecond")
+			return bad(fmt.Sprintf("%s%s is no number, too long or finer than a microsecond", number, unitName))
 		}
 		if total += part; total > maxSpan {
 			return bad("it is longer than a thousand years")
@@ -176,34 +244,31 @@ func spanUnit(name string) (Span, bool) {
 
 // scaleSpan returns number times unit if that is a whole number of microseconds.
 func scaleSpan(number string, unit Span) (Span, bool) {
-	whole, frac, _ := strings.Cut(number, ".")
+	whole, frac, dotted := strings.Cut(number, ".")
+	if dotted && frac == "" {
+		return 0, false
+	}
 	n, err := strconv.ParseInt(whole, 10, 64)
 	if err != nil || n > int64(maxSpan/unit) {
 		return 0, false
 	}
 	total := Span(n) * unit
-	if frac == "" {
-		return total, true
-	}
+	frac = strings.TrimRight(frac, "0")
 	if len(frac) > 12 {
 		return 0, false
 	}
-	f, err := strconv.ParseInt(frac, 10, 64)
-	if err != nil {
-		return 0, false
-	}
-	scale := int64(1)
+	scale := uint64(1)
 	for range frac {
 		scale *= 10
 	}
-	// f < 1e12 and unit <= 6.048e11, so the product needs more than 63 bits only for absurdly fine input.
-	if f != 0 && int64(unit) > (1<<62)/f {
+	f := digits(frac)
+	if f < 0 {
 		return 0, false
 	}
-	if product := f * int64(unit); product%scale == 0 {
-		return total + Span(product/scale), true
-	}
-	return 0, false
+	// f < scale, so the quotient is less than the unit.
+	high, low := bits.Mul64(uint64(f), uint64(unit))
+	part, lost := bits.Div64(high, low, scale)
+	return total + Span(part), lost == 0
 }
 
 // MarshalText writes the span as String does.

@@ -26,6 +26,9 @@ func (k Kind) String() string {
 	if int(k) < len(kindNames) {
 		return kindNames[k]
 	}
+	if k == kindEmpty {
+		return "nothing" // an empty list is a list<nothing> until it is converted
+	}
 	return "kind(" + strconv.Itoa(int(k)) + ")"
 }
 
@@ -68,7 +71,7 @@ func ParseType(s string) (Type, error) {
 			return ListOf(k), nil
 		}
 	} else if inner, ok := between(s, "vector<", ">"); ok {
-		if n, err := strconv.Atoi(inner); err == nil && n > 0 && n <= 1<<16 {
+		if n, err := strconv.Atoi(inner); err == nil && n > 0 && n <= 1<<16 && strconv.Itoa(n) == inner {
 			return Type{Kind: KindFloat64, List: true, Len: n}, nil
 		}
 	} else if k, ok := parseKind(s); ok {

@@ -188,7 +188,9 @@ func (v Value) AppendJSON(dst []byte) []byte {
 
 // appendFloat writes a float so that it reads back as a float64 of the same bits, and as JSON.
 func appendFloat(dst []byte, f float64) []byte {
-	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+	// From 2^53 on, a whole number without an exponent would read back as an int64, of which it may not be the
+	// exact value.
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1<<53) {
 		return strconv.AppendFloat(dst, f, 'e', -1, 64)
 	}
 	return strconv.AppendFloat(dst, f, 'f', -1, 64)
