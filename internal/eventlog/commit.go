@@ -1,0 +1,235 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// Headers of JetStream's atomic publish.
+const (
+	batchID     = "Nats-Batch-Id"
+	batchSeq    = "Nats-Batch-Sequence"
+	batchCommit = "Nats-Batch-Commit"
+)
+
+// Error codes of JetStream.
+const (
+	codeNoResources   = 10023 // the server's or account's limits
+	codeAccountFull   = 10002
+	codeTooLarge      = 10054 // max_msg_size
+	codeWrongLast     = 10071 // Nats-Expected-Last-Subject-Sequence does not hold
+	codeStoreFailed   = 10077 // full, or the disk failed
+	codeWrongLastOf   = 10164
+	codeIncomplete    = 10176 // an atomic batch of which a part did not arrive
+	codeDuplicate     = 10201 // an atomic batch with the id of a message that is there
+	codeManyInFlight  = 10210 // too many atomic batches at the same time
+	descriptionFull   = "maximum bytes exceeded"
+	longestRetryPause = time.Second
+)
+
+// commitAll publishes what is queued until the queue is closed and empty: all that waits at once, and at once
+// when nothing is in flight.
+func (l *Log) commitAll(ctx context.Context) {
+	var buf []byte
+	for {
+		p, ok := l.queue.take()
+		if !ok {
+			return
+		}
+		var msgs []*nats.Msg
+		msgs, buf = p.messages(l, buf[:0])
+		last, err := l.send(ctx, logName, msgs)
+		l.queue.finish(p, last-uint64(len(msgs))+1, err)
+		if cap(buf) > 2*commitBytes {
+			buf = nil
+		}
+	}
+}
+
+// send publishes messages with ids to one stream, all or none, and returns the sequence of the last. It tries
+// again for the log's patience while the servers do not answer: the ids keep a repetition from being stored
+// twice.
+func (l *Log) send(ctx context.Context, stream string, msgs []*nats.Msg) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Patience)
+	defer cancel()
+	from := l.acked.Load()
+	sure := true // that no try so far can have been stored
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, longestRetryPause) {
+		seq, err := l.try(ctx, stream, msgs)
+		if err == nil {
+			l.reached(stream, seq)
+			return seq, nil
+		}
+		v := judge(err)
+		if stream == logName && (v.stored || v.final && !sure) {
+			if seq, found := l.locate(from+1, msgs[len(msgs)-1].Header.Get(nats.MsgIdHdr)); found {
+				return seq, nil
+			}
+		} else if v.stored { // which of the ids, only the caller can find out
+			return 0, feature.Errorf(feature.CodeConflict, "publish: %w", err)
+		}
+		sure = sure && v.sure
+		if !v.final && wait(ctx, pause) {
+			continue
+		}
+		if sure {
+			return 0, v.error("publish, nothing was published", err)
+		}
+		return 0, v.error("publish, it is unknown whether the log took the rows", err)
+	}
+}
+
+func (l *Log) reached(stream string, seq uint64) {
+	if stream != logName {
+		return
+	}
+	for {
+		old := l.acked.Load()
+		if seq <= old || l.acked.CompareAndSwap(old, seq) {
+			return
+		}
+	}
+}
+
+// wait waits for d; false if ctx ends before that.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// errNotSent says that the message that would have committed was not handed to the connection.
+var errNotSent = errors.New("not sent")
+
+// try publishes once: one message plainly, several as an atomic batch.
+func (l *Log) try(ctx context.Context, stream string, msgs []*nats.Msg) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	if n := len(msgs); n > 1 {
+		id := fmt.Sprintf("%s-b%d", l.name, l.next.Add(1)) // a batch that was begun is not continued
+		for i, m := range msgs {
+			m.Header.Set(batchID, id)
+			m.Header.Set(batchSeq, strconv.Itoa(i+1))
+		}
+		msgs[n-1].Header.Set(batchCommit, "1")
+		for _, m := range msgs[:n-1] {
+			if err := l.conn.PublishMsg(m); err != nil {
+				return 0, fmt.Errorf("%w: %w", errNotSent, err)
+			}
+		}
+	}
+	reply, err := l.conn.RequestMsgWithContext(ctx, msgs[len(msgs)-1])
+	if err != nil {
+		return 0, err
+	}
+	return readAck(reply.Data, stream)
+}
+
+func readAck(data []byte, stream string) (uint64, error) {
+	var ack struct {
+		Stream string              `json:"stream"`
+		Seq    uint64              `json:"seq"`
+		Error  *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(data, &ack); err != nil {
+		return 0, fmt.Errorf("read acknowledgement %q: %w", data, err)
+	}
+	switch {
+	case ack.Error != nil:
+		return 0, ack.Error
+	case ack.Stream != stream || ack.Seq == 0:
+		return 0, feature.Errorf(feature.CodeInternal, "acknowledged by stream %q at %d, expected %s", ack.Stream, ack.Seq, stream)
+	default:
+		return ack.Seq, nil
+	}
+}
+
+// verdict is what an error of one try means.
+type verdict struct {
+	code   feature.Code
+	text   string // says more than the error; may be ""
+	sure   bool   // nothing was stored by this try
+	final  bool   // trying again is of no use
+	stored bool   // an earlier try was stored
+}
+
+func (v verdict) error(doing string, err error) error {
+	if v.text != "" {
+		doing += ": " + v.text
+	}
+	return feature.Errorf(v.code, "%s: %w", doing, err)
+}
+
+func judge(err error) verdict {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return judgeAPI(api)
+	}
+	v := verdict{code: feature.CodeUnavailable}
+	switch {
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, errNotSent), errors.Is(err, nats.ErrReconnectBufExceeded):
+		v.sure = true
+	case errors.Is(err, nats.ErrConnectionClosed):
+		v.final = true
+	case errors.Is(err, nats.ErrMaxPayload):
+		v = verdict{code: feature.CodeTooLarge, sure: true, final: true}
+	}
+	return v
+}
+
+func judgeAPI(err *jetstream.APIError) verdict {
+	v := verdict{code: feature.CodeUnavailable, sure: true, final: true}
+	switch err.ErrorCode {
+	case codeStoreFailed:
+		if err.Description == descriptionFull {
+			v.code, v.text = feature.CodeOverloaded, "the log is full; raise its limit, or wait until what is read is trimmed"
+		}
+	case codeNoResources, codeAccountFull:
+		v.code, v.text = feature.CodeOverloaded, "NATS has no room for more"
+	case codeTooLarge:
+		v.code = feature.CodeTooLarge
+	case codeWrongLast, codeWrongLastOf:
+		v.code = feature.CodeConflict
+	case codeDuplicate:
+		v.stored, v.final, v.sure = true, false, false
+	case codeIncomplete, codeManyInFlight:
+		v.final = false
+	default:
+		v.final = err.Code != 503 // a leader is being elected, say
+	}
+	return v
+}
+
+// locate looks in the log, from a sequence on, for the message with an id: what an earlier try may have stored.
+func (l *Log) locate(from uint64, id string) (uint64, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), attempt)
+	defer cancel()
+	s, err := l.js.Stream(ctx, logName)
+	if err != nil {
+		return 0, false
+	}
+	state := s.CachedInfo().State
+	for seq := max(from, state.FirstSeq); seq <= state.LastSeq; seq++ {
+		m, err := s.GetMsg(ctx, seq)
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return 0, false
+		}
+		if err == nil && m.Header.Get(nats.MsgIdHdr) == id {
+			return seq, true
+		}
+	}
+	return 0, false
+}

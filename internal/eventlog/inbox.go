@@ -1,0 +1,309 @@
+package eventlog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/nats-io/nats.go"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// headerInbox marks the row groups that came through the inbox with the place up to which they cover it: the
+// inbox's identity, a blank, a sequence.
+const headerInbox = "Lockstep-Inbox"
+
+const (
+	inboxMessages = 512     // messages of the inbox that are handled together
+	inboxBytes    = 4 * mib // and about how many bytes of them
+)
+
+// InboxResult is what became of rows of the inbox.
+type InboxResult struct {
+	Batches []*feature.Batch // accepted rows
+	Letters []Letter         // refused ones
+}
+
+// InboxHandler makes batches of rows of one source. rows holds JSON objects, one a row; what is not JSON, or
+// not an object, is in it as it came and is to be refused. It may be called again with the same rows, and its
+// error ends Inbox.
+type InboxHandler func(ctx context.Context, source string, rows [][]byte) (InboxResult, error)
+
+// Inbox takes what other producers publish on lockstep.in.<source>, in order, and puts what handle makes of it
+// into the log, until ctx ends or handle fails. A message is a JSON object, an array of objects, or objects one
+// a line. The producer's JetStream acknowledgement says that the inbox has the message, as safely as the log's
+// Durability says; a full inbox refuses.
+//
+// Every accepted row gets into the log once, through crashes at any point and with any number of processes that
+// run Inbox: the row groups carry the place in the inbox that they cover, and the log takes them only behind
+// those of the place before. (A producer that repeats a message repeats its rows, unless it names it with
+// Nats-Msg-Id.) A refused row is kept at least once; a crash and a restart within two minutes do not double it.
+// Rows of one source keep their order; of different sources, nothing is promised.
+func (l *Log) Inbox(ctx context.Context, handle InboxHandler) error {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, longestRetryPause) {
+		in := &inboxReader{log: l, handle: handle}
+		err := in.run(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errHandler):
+			return err
+		case feature.CodeOf(err) == feature.CodeConflict, errors.Is(err, ErrTruncated):
+			l.cfg.Logger.Info("another process reads the inbox too")
+		default:
+			l.cfg.Logger.Warn("read the inbox again", "error", err)
+		}
+		if in.progress {
+			pause = 10 * time.Millisecond
+		}
+		if !wait(ctx, pause) {
+			return ctx.Err()
+		}
+	}
+}
+
+// errHandler marks errors of the handler.
+var errHandler = errors.New("handle events of the inbox")
+
+// mark is the place in the inbox that a call covers.
+type mark struct {
+	text  string // of headerInbox
+	after uint64 // sequence of the log's last row group that came through the inbox, 0 if there is none
+}
+
+// stamp marks a message of the call.
+func (k *mark) stamp(m *nats.Msg, first bool) {
+	m.Header.Set(headerInbox, k.text)
+	if first {
+		m.Header.Set(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(k.after, 10))
+	}
+}
+
+type inboxReader struct {
+	log      *Log
+	handle   InboxHandler
+	covered  uint64 // sequence of the inbox up to which all is in the log
+	last     uint64 // sequence of the log's last row group that came through the inbox
+	progress bool
+}
+
+func (in *inboxReader) run(ctx context.Context) error {
+	if err := in.resume(ctx); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	messages := make(chan message, inboxMessages) // so that a chunk collects while another is published
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		stop(in.log.follow(ctx, inboxName, in.covered+1, func(m message) error {
+			select {
+			case messages <- m:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}))
+	}()
+	err := in.consume(ctx, messages)
+	stop(err)
+	<-ended
+	return err
+}
+
+// resume finds the place up to which the log covers the inbox.
+func (in *inboxReader) resume(ctx context.Context) error {
+	m, err := in.log.lastOf(ctx, inboxSubject)
+	if err != nil {
+		return err
+	}
+	if m != nil {
+		in.last = m.Sequence
+		id, seq, _ := strings.Cut(m.Header.Get(headerInbox), " ")
+		n, err := strconv.ParseUint(seq, 10, 64)
+		if err != nil {
+			return &CorruptError{Seq: m.Sequence, Err: fmt.Errorf("header %s: %w", headerInbox, err)}
+		}
+		if id == in.log.inboxID {
+			in.covered = n
+		}
+	}
+	first, _, err := in.log.bounds(ctx, inboxName)
+	if err != nil {
+		return err
+	}
+	in.covered = max(in.covered, max(first, 1)-1) // what was dealt with was purged
+	return in.log.purge(ctx, inboxName, in.covered+1)
+}
+
+func (in *inboxReader) consume(ctx context.Context, messages <-chan message) error {
+	for {
+		chunk, err := collect(ctx, messages)
+		if err != nil {
+			return err
+		}
+		for len(chunk) > 0 {
+			n, err := in.put(ctx, chunk)
+			if err != nil {
+				return err
+			}
+			chunk = chunk[n:]
+		}
+	}
+}
+
+// collect waits for a message and takes what else is there.
+func collect(ctx context.Context, messages <-chan message) ([]message, error) {
+	var chunk []message
+	select {
+	case m := <-messages:
+		chunk = append(chunk, m)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	size := len(chunk[0].Data())
+	for len(chunk) < inboxMessages && size < inboxBytes {
+		select {
+		case m := <-messages:
+			chunk = append(chunk, m)
+			size += len(m.Data())
+		default:
+			return chunk, nil
+		}
+	}
+	return chunk, nil
+}
+
+// put handles messages and brings the result into the log. It returns how many it dealt with: fewer than all if
+// their rows are too many for the log to take at once.
+func (in *inboxReader) put(ctx context.Context, chunk []message) (int, error) {
+	result, err := in.handleAll(ctx, chunk)
+	if err != nil {
+		return 0, err
+	}
+	c, err := in.log.newCall(result.Batches)
+	if feature.CodeOf(err) == feature.CodeTooLarge {
+		if len(chunk) > 1 {
+			return in.put(ctx, chunk[:len(chunk)/2])
+		}
+		result = InboxResult{Letters: []Letter{{Source: source(chunk[0]), Reason: err.Error(), Raw: chunk[0].Data()}}}
+		c, err = in.log.newCall(nil)
+	}
+	if err != nil {
+		return 0, err
+	}
+	// Letters first: should we end in between, they are kept twice rather than not at all.
+	in.name(result.Letters)
+	if err := in.log.Refuse(ctx, result.Letters...); err != nil {
+		return 0, err
+	}
+	covered := chunk[len(chunk)-1].seq()
+	if len(c.pieces) > 0 {
+		if err := in.publish(ctx, c, covered); err != nil {
+			return 0, err
+		}
+	}
+	in.covered = covered
+	in.progress = true
+	return len(chunk), in.log.purge(ctx, inboxName, covered+1)
+}
+
+// publish brings a call into the log that covers the inbox up to a sequence. While the log is full it waits: then
+// the inbox fills up, and refuses.
+func (in *inboxReader) publish(ctx context.Context, c *call, covered uint64) error {
+	for {
+		c := &call{pieces: c.pieces, bytes: c.bytes, done: make(chan outcome, 1)}
+		c.inbox = &mark{text: fmt.Sprintf("%s %d", in.log.inboxID, covered), after: in.last}
+		last, err := in.log.queue.submit(ctx, c)
+		switch {
+		case err == nil:
+			in.last = last
+			return nil
+		case feature.CodeOf(err) != feature.CodeOverloaded:
+			return err
+		}
+		in.log.cfg.Logger.Warn("the inbox waits for the log", "error", err)
+		if !wait(ctx, longestRetryPause) {
+			return ctx.Err()
+		}
+	}
+}
+
+// handleAll lets the handler have the rows of each source.
+func (in *inboxReader) handleAll(ctx context.Context, chunk []message) (InboxResult, error) {
+	var sources []string
+	rows := map[string][][]byte{}
+	for _, m := range chunk {
+		s := source(m)
+		if rows[s] == nil {
+			sources = append(sources, s)
+		}
+		rows[s] = append(rows[s], splitRows(m.Data())...)
+	}
+	var all InboxResult
+	for _, s := range sources {
+		if len(rows[s]) == 0 {
+			continue
+		}
+		r, err := in.handle(ctx, s, rows[s])
+		if err != nil {
+			return all, fmt.Errorf("%w %s: %w", errHandler, s, err)
+		}
+		all.Batches = append(all.Batches, r.Batches...)
+		all.Letters = append(all.Letters, r.Letters...)
+	}
+	return all, nil
+}
+
+// name gives letters ids that are the same when the same messages are handled again.
+func (in *inboxReader) name(letters []Letter) {
+	seen := map[uint64]int{}
+	for i := range letters {
+		x := &letters[i]
+		h := xxhash.New()
+		for _, s := range []string{x.Source, x.Field, x.Reason, string(x.Raw)} {
+			_, _ = h.WriteString(strconv.Itoa(len(s)) + ":" + s)
+		}
+		sum := h.Sum64()
+		x.id = fmt.Sprintf("%s-%d-%x-%d", in.log.inboxID, in.covered, sum, seen[sum])
+		seen[sum]++
+	}
+}
+
+func source(m message) string { return strings.TrimPrefix(m.Subject(), inboxPrefix) }
+
+// splitRows returns the rows of a message: the elements of a JSON array, the values one after the other, or, if
+// it is not JSON throughout, the message as it is. An empty message has none.
+func splitRows(data []byte) [][]byte {
+	if trimmed := bytes.TrimSpace(data); len(trimmed) > 0 && trimmed[0] == '[' {
+		var elems []json.RawMessage
+		if json.Unmarshal(trimmed, &elems) != nil {
+			return [][]byte{data}
+		}
+		rows := make([][]byte, len(elems))
+		for i, e := range elems {
+			rows[i] = e
+		}
+		return rows
+	}
+	var rows [][]byte
+	for dec := json.NewDecoder(bytes.NewReader(data)); ; {
+		var row json.RawMessage
+		switch err := dec.Decode(&row); {
+		case err == io.EOF:
+			return rows
+		case err != nil:
+			return [][]byte{data}
+		}
+		rows = append(rows, row)
+	}
+}

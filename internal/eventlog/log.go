@@ -1,0 +1,166 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// Log is the ordered log of events. Its methods are safe for concurrent use. Close it.
+type Log struct {
+	cfg     Config
+	server  *embedded // nil when the servers are elsewhere
+	conn    *nats.Conn
+	js      jetstream.JetStream
+	id      string // of LOCKSTEP_LOG
+	inboxID string // of LOCKSTEP_IN
+	queue   *queue
+	name    string        // begins the ids of this Log's messages
+	next    atomic.Uint64 // number of the next message
+	acked   atomic.Uint64 // a sequence that the log has reached: a repetition of a publish lies behind it
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the committer has ended
+}
+
+// Open opens the log, and makes it if there is none: by a server in this process or at cfg.URL. It fails with
+// feature.CodeConflict if another process has the folder, with feature.CodeUnavailable if the servers cannot be
+// reached, and with feature.CodeInvalid if the streams there do not keep what the log promises. The caller must
+// call Close.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	l := &Log{cfg: cfg, queue: newQueue(cfg.QueueBytes), name: rand.Text()[:13], done: make(chan struct{})}
+	if err := l.open(ctx); err != nil {
+		l.disconnect()
+		return nil, err
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l.cancel = cancel
+	go func() {
+		defer close(l.done)
+		l.commitAll(run)
+	}()
+	return l, nil
+}
+
+func (l *Log) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := l.connect(); err != nil {
+		return err
+	}
+	var err error
+	if l.js, err = jetstream.New(l.conn, jetstream.WithDefaultTimeout(attempt)); err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	if err := l.checkServer(ctx); err != nil {
+		return err
+	}
+	if l.id, err = l.ensure(ctx, l.logStream()); err != nil {
+		return err
+	}
+	if _, err = l.ensure(ctx, l.deadStream()); err != nil {
+		return err
+	}
+	if l.inboxID, err = l.ensure(ctx, l.inboxStream()); err != nil {
+		return err
+	}
+	_, last, err := l.Bounds(ctx)
+	l.acked.Store(last)
+	return err
+}
+
+func (l *Log) connect() error {
+	opts := []nats.Option{
+		nats.Name("lockstep"), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
+		// A publish that finds no connection fails at once and is tried again by us, who know whether it may be.
+		nats.ReconnectBufSize(-1), nats.Timeout(attempt),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				l.cfg.Logger.Warn("connection to nats lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { l.cfg.Logger.Info("connection to nats is back") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.cfg.Logger.Warn("nats client", "error", err) }),
+	}
+	url := l.cfg.URL
+	if url == "" {
+		s, err := startServer(l.cfg)
+		if err != nil {
+			return err
+		}
+		l.server = s
+		opts = append(opts, nats.InProcessServer(s.server))
+	}
+	if l.cfg.Credentials != "" {
+		opts = append(opts, nats.UserCredentials(l.cfg.Credentials))
+	}
+	conn, err := nats.Connect(url, opts...)
+	if err != nil {
+		return feature.Errorf(feature.CodeUnavailable, "connect to NATS at %s: %w", l.where(), err)
+	}
+	l.conn = conn
+	return nil
+}
+
+// where names the servers for people.
+func (l *Log) where() string {
+	if l.cfg.URL != "" {
+		return l.cfg.URL
+	}
+	return l.cfg.Dir
+}
+
+// Close ends the log: publishes that wait are finished first, later ones fail. An embedded server is stopped.
+func (l *Log) Close() error {
+	if !l.queue.close() {
+		return nil
+	}
+	patience := time.AfterFunc(attempt, l.cancel)
+	<-l.done
+	patience.Stop()
+	l.cancel()
+	l.disconnect()
+	return nil
+}
+
+func (l *Log) disconnect() {
+	if l.conn != nil {
+		l.conn.Close()
+	}
+	if l.server != nil {
+		l.server.stop()
+	}
+}
+
+// ID returns the identity of the log, made when its stream was. Sequences of logs with different IDs do not
+// compare.
+func (l *Log) ID() string { return l.id }
+
+// JetStream returns the JetStream that keeps the log, for what others keep there. It is open as long as l is.
+func (l *Log) JetStream() jetstream.JetStream { return l.js }
+
+// Durability returns what an acknowledgement means. Of servers elsewhere it is what was configured, which no
+// client can check.
+func (l *Log) Durability() Durability { return l.cfg.Durability }
+
+// ClientURL returns the URL at which other NATS clients reach the servers, "" if there is none.
+func (l *Log) ClientURL() string {
+	switch {
+	case l.cfg.URL != "":
+		return l.cfg.URL
+	case l.cfg.Listen != "":
+		return l.server.server.ClientURL()
+	default:
+		return ""
+	}
+}

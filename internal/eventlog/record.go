@@ -1,0 +1,66 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// RecordKind says what a Record tells.
+type RecordKind string
+
+// The kinds of records. Readers pass over kinds they do not know.
+const (
+	RecordImport  RecordKind = "import"  // a generation of a source is complete in the offline store (rule C3)
+	RecordRebuild RecordKind = "rebuild" // replicas are to load views from the offline store again
+)
+
+// Record is an entry that is not rows: something that happened to the state of the world at its place in the log.
+type Record struct {
+	ID         string     `json:"id,omitempty"` // letters, digits, - and _; default KIND-SOURCE-GENERATION
+	Kind       RecordKind `json:"kind"`
+	Source     string     `json:"source,omitempty"`
+	Generation uint64     `json:"generation,omitempty"`
+	Views      []string   `json:"views,omitempty"`
+	Rows       int64      `json:"rows,omitempty"` // of the generation, for people
+	Note       string     `json:"note,omitempty"` // for people
+}
+
+// PublishRecord appends a record behind everything that was published before, and returns its sequence. A record
+// whose ID the log holds is not appended again: the sequence it has is returned. Errors are as Publish's.
+func (l *Log) PublishRecord(ctx context.Context, r Record) (seq uint64, err error) {
+	if r.ID == "" {
+		r.ID = string(r.Kind) + "-" + r.Source + "-" + strconv.FormatUint(r.Generation, 10)
+	}
+	if r.Kind == "" || !token(r.ID) {
+		return 0, feature.Errorf(feature.CodeInvalid, "record %q of kind %q: expected a kind, and an id of up to 128 letters, digits, - and _", r.ID, r.Kind)
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return 0, fmt.Errorf("write record: %w", err)
+	}
+	// Not by the queue: a record has a place of its own, and the id is its subject, which may hold one message.
+	m := l.message(recordPrefix+r.ID, data)
+	m.Header.Set(nats.ExpectedLastSubjSeqHdr, "0")
+	seq, err = l.send(ctx, logName, []*nats.Msg{m})
+	if feature.CodeOf(err) == feature.CodeConflict {
+		return l.recordAt(ctx, m.Subject)
+	}
+	return seq, err
+}
+
+func (l *Log) recordAt(ctx context.Context, subject string) (uint64, error) {
+	m, err := l.lastOf(ctx, subject)
+	if err != nil {
+		return 0, err
+	}
+	if m == nil {
+		return 0, feature.Errorf(feature.CodeUnavailable, "record %s was there and is not any more", subject)
+	}
+	return m.Sequence, nil
+}

@@ -1,0 +1,56 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/wire"
+)
+
+// Entry is one message of the log: a row group or a record.
+type Entry struct {
+	Seq    uint64
+	Taken  feature.Time   // when the log took it: available_at of its rows (rule T2)
+	Batch  *feature.Batch // its rows, idx 0 first; nil for a record
+	Record *Record        // nil for rows
+}
+
+// Tail calls fn for every entry of the log from a sequence on (0 and 1 are the start), in order, each once, and
+// goes on as entries are appended. It returns fn's error as it is, the context's when ctx ends, ErrTruncated,
+// ErrAhead or a CorruptError; it does not return because a connection was lost. The entry and all in it are
+// fn's to keep; fn may take its time.
+func (l *Log) Tail(ctx context.Context, from uint64, fn func(Entry) error) error {
+	return l.follow(ctx, logName, from, func(m message) error {
+		e, err := readEntry(m)
+		if err != nil {
+			return &CorruptError{Seq: m.seq(), Err: err}
+		}
+		return fn(e)
+	})
+}
+
+func readEntry(m message) (Entry, error) {
+	taken, err := feature.TimeOf(m.meta.Timestamp)
+	if err != nil {
+		return Entry{}, err
+	}
+	e := Entry{Seq: m.seq(), Taken: taken}
+	subject := m.Subject()
+	if strings.HasPrefix(subject, recordPrefix) {
+		e.Record = new(Record)
+		if err := json.Unmarshal(m.Data(), e.Record); err != nil {
+			return Entry{}, fmt.Errorf("read record: %w", err)
+		}
+		return e, nil
+	}
+	if e.Batch, err = wire.ParseGroup(m.Data()); err != nil {
+		return Entry{}, err
+	}
+	if subject != inboxSubject && !strings.HasPrefix(subject, logPrefix+e.Batch.Source+".") {
+		return Entry{}, fmt.Errorf("rows of %s on subject %s", e.Batch.Source, subject)
+	}
+	return e, nil
+}
