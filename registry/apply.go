@@ -47,7 +47,7 @@ func (r *Registry) Rollback(ctx context.Context, service string) (*Plan, error) 
 
 // change replaces the record by what plan returns, again if somebody else was faster.
 func (r *Registry) change(ctx context.Context, plan func(*record) (*Plan, *record, error)) (*Plan, error) {
-	for range attempts {
+	for attempt := range attempts {
 		rec, revision, err := r.load(ctx)
 		if err != nil {
 			return nil, err
@@ -66,6 +66,12 @@ func (r *Registry) change(ctx context.Context, plan func(*record) (*Plan, *recor
 			return p, nil
 		case !raced(err):
 			return nil, err
+		}
+		// What is read next may come from a server that has not seen the other's write yet.
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("apply definitions: %w", ctx.Err())
+		case <-time.After(time.Duration(attempt) * 5 * time.Millisecond):
 		}
 	}
 	return nil, feature.Errorf(feature.CodeConflict, "apply definitions: others changed the registry %d times meanwhile", attempts)

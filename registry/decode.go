@@ -134,7 +134,7 @@ func unknownMember(what, name string, known []member) string {
 	if near := nearest(name, names); near != "" {
 		hint = fmt.Sprintf(" (did you mean %q?)", near)
 	}
-	return fmt.Sprintf("unknown key %q in %s%s: expected one of %s", name, what, hint, strings.Join(names, ", "))
+	return fmt.Sprintf("unknown key %s in %s%s: expected one of %s", quote(name), what, hint, strings.Join(names, ", "))
 }
 
 // is reports whether n has the shape, else it says what was expected.
@@ -192,7 +192,7 @@ func (d *decoder) dataType(p *feature.Type) func(*node) {
 		}
 		t, err := feature.ParseType(n.text)
 		if err != nil {
-			d.problems.add(n.spot, "%s", typeError(n.text, err))
+			d.problems.add(n.spot, "%s", typeError(short(n.text), err))
 			return
 		}
 		*p = t
@@ -258,7 +258,7 @@ func (d *decoder) plain(n *node) (any, bool) {
 		return nil, false
 	case shapeNumber:
 		if n.value == nil {
-			d.problems.add(n.spot, "expected a decimal number in range, got %s: put it in quotes if it is meant as text", n.text)
+			d.problems.add(n.spot, "expected a decimal number in range, got %s: put it in quotes if it is meant as text", short(n.text))
 			return nil, false
 		}
 	case shapeList:

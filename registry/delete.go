@@ -20,10 +20,10 @@ func (p *planner) deletes() error {
 			if err := p.retire(o, number); err != nil {
 				return err
 			}
-		case p.defined[o]:
-			p.problems.add(o.newest().Definition.place().value("name"), "%s cannot be deleted while it is defined here: remove the definition as well", o)
+		case p.defined[o] != nil:
+			p.problems.add(p.defined[o].place().value("name"), "%s cannot be deleted while it is defined here: remove the definition as well", o)
 		case !o.Deleted:
-			o.Deleted = true
+			o.delete()
 			gone = append(gone, o)
 			p.plan.Changes = slices.DeleteFunc(p.plan.Changes, func(c PlanChange) bool { return c.Kind == o.Kind && c.Name == o.Name })
 			p.note(Delete, o, o.newest().Version)
@@ -35,6 +35,14 @@ func (p *planner) deletes() error {
 		}
 	}
 	return nil
+}
+
+// delete marks o as deleted. Its versions stay retired if the name is ever used again.
+func (o *object) delete() {
+	o.Deleted = true
+	for _, v := range o.Versions {
+		v.Retired = true
+	}
 }
 
 // retire marks one version of a service as no longer served.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lockstepfs/lockstep/feature"
@@ -17,7 +18,7 @@ func definitionNameError(what, name string) string {
 	if validName(name, func(c byte) bool { return c >= 'a' && c <= 'z' }) {
 		return ""
 	}
-	return fmt.Sprintf("bad %s name %q: expected a small letter, then at most %d of a-z, 0-9 and _", what, name, maxName-1)
+	return fmt.Sprintf("bad %s name %s: expected a small letter, then at most %d of a-z, 0-9 and _", what, quote(name), maxName-1)
 }
 
 // columnNameError says what is wrong with the name of a column or key part, or returns "".
@@ -25,7 +26,7 @@ func columnNameError(what, name string) string {
 	if validName(name, func(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }) {
 		return ""
 	}
-	return fmt.Sprintf("bad %s name %q: expected a letter, then at most %d of a-z, A-Z, 0-9 and _", what, name, maxName-1)
+	return fmt.Sprintf("bad %s name %s: expected a letter, then at most %d of a-z, A-Z, 0-9 and _", what, quote(name), maxName-1)
 }
 
 func validName(name string, letter func(byte) bool) bool {
@@ -38,6 +39,17 @@ func validName(name string, letter func(byte) bool) bool {
 		}
 	}
 	return true
+}
+
+// quote returns s in quotes, and short without; both cut what is too long for an error.
+func quote(s string) string { return strconv.Quote(short(s)) }
+
+func short(s string) string {
+	const limit = 80
+	if r := []rune(s); len(r) > limit {
+		return string(r[:limit-3]) + "..."
+	}
+	return s
 }
 
 // otherTypeNames are names that people know from elsewhere for the types of rule V1.
@@ -67,7 +79,7 @@ func unknown(what, name, of string, known []string) string {
 	if of != "" {
 		of = " of " + of
 	}
-	s := fmt.Sprintf("unknown %s %q%s: ", what, name, of)
+	s := fmt.Sprintf("unknown %s %s%s: ", what, quote(name), of)
 	if hint := nearest(name, known); hint != "" {
 		return s + fmt.Sprintf("did you mean %q?", hint)
 	}

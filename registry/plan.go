@@ -70,8 +70,8 @@ type planner struct {
 	old, next *record
 	now       time.Time
 	options   Options
-	defined   map[*object]bool // in the definitions
-	changed   []*object        // entities with another key
+	defined   map[*object]definition // by the definitions
+	changed   []*object              // entities with another key
 	upgraded  map[string]bool
 	plan      Plan
 	problems  problems
@@ -79,7 +79,7 @@ type planner struct {
 
 // plan returns the difference that definitions make, and the record after it.
 func (r *record) plan(defs *Definitions, o Options, now time.Time) (*Plan, *record, error) {
-	p := planner{old: r, next: r.clone(), now: now.UTC().Truncate(time.Microsecond), options: o, defined: map[*object]bool{}, upgraded: map[string]bool{}}
+	p := planner{old: r, next: r.clone(), now: now.UTC().Truncate(time.Microsecond), options: o, defined: map[*object]definition{}, upgraded: map[string]bool{}}
 	p.plan.Changes = []PlanChange{}
 	for _, def := range defs.all() {
 		if s, ok := def.(*Service); ok {
@@ -119,11 +119,11 @@ func (p *planner) define(def definition) (*object, bool) {
 	if o == nil {
 		o = &object{Kind: def.kind(), Name: def.name(), Versions: []*version{{Version: 1, Since: p.now, Definition: def}}}
 		p.next.Objects = append(p.next.Objects, o)
-		p.defined[o] = true
+		p.defined[o] = def
 		p.note(Create, o, 0)
 		return o, true
 	}
-	p.defined[o] = true
+	p.defined[o] = def
 	was := o.newest()
 	differences := diff(was.Definition.meaning(), def.meaning())
 	switch {
@@ -232,7 +232,7 @@ func (p *planner) wanted(service string) bool { return slices.Contains(p.options
 func (p *planner) others() {
 	for _, kind := range kindNames() {
 		p.next.alive(Kind(kind), func(o *object) {
-			if p.defined[o] {
+			if p.defined[o] != nil {
 				return
 			}
 			p.note(Missing, o, o.newest().Version)

@@ -30,7 +30,7 @@ type object struct {
 type version struct {
 	Version    int            `json:"version"`
 	Since      time.Time      `json:"since"`
-	Retired    bool           `json:"retired,omitempty"` // of a service: deleted by itself
+	Retired    bool           `json:"retired,omitempty"` // deleted, by itself or with its name
 	Views      map[string]int `json:"views,omitempty"`   // of a service: the versions that it pins (G1)
 	Definition definition     `json:"definition"`
 }
@@ -157,7 +157,7 @@ func (o *object) add(v version) *version {
 	return &v
 }
 
-// live returns the versions of o that are served: of a service all that were not retired, of a view the
+// live returns the versions of o that are served: of a service all that were not deleted, of a view the
 // newest and those that a live service version pins (G1), of others the newest.
 func (r *record) live(o *object) []*version {
 	if o.Deleted {
@@ -166,9 +166,8 @@ func (r *record) live(o *object) []*version {
 	var out []*version
 	for i, v := range o.Versions {
 		switch {
-		case o.Kind == KindService && !v.Retired,
-			o.Kind != KindService && i == len(o.Versions)-1,
-			o.Kind == KindView && len(r.pinning(o.Name, v.Version)) > 0:
+		case v.Retired:
+		case o.Kind == KindService, i == len(o.Versions)-1, o.Kind == KindView && len(r.pinning(o.Name, v.Version)) > 0:
 			out = append(out, v)
 		}
 	}

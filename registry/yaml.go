@@ -27,6 +27,9 @@ type spot struct {
 // String returns the place as file:line:column.
 func (s spot) String() string { return fmt.Sprintf("%s:%d:%d", s.file, s.line, s.column) }
 
+// maxDetails is how many errors are told at once.
+const maxDetails = 500
+
 // problems gathers everything that is wrong, so that an author sees it at once.
 type problems struct{ details []feature.Detail }
 
@@ -38,17 +41,21 @@ func (p *problems) add(at spot, format string, args ...any) {
 
 // err returns nil, or an error of the code with the details in the order of the files.
 func (p *problems) err(code feature.Code, what string) error {
-	if len(p.details) == 0 {
+	n := len(p.details)
+	if n == 0 {
 		return nil
 	}
 	slices.SortStableFunc(p.details, func(a, b feature.Detail) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	e := feature.Errorf(code, "%s: %d errors", what, len(p.details))
-	if len(p.details) == 1 {
+	e := feature.Errorf(code, "%s: %d errors", what, n)
+	switch {
+	case n == 1:
 		e = feature.Errorf(code, "%s: 1 error", what)
+	case n > maxDetails:
+		e = feature.Errorf(code, "%s: %d errors, the first %d are", what, n, maxDetails)
 	}
-	e.Details = p.details
+	e.Details = p.details[:min(n, maxDetails)]
 	return e
 }
 
@@ -90,9 +97,9 @@ type pair struct {
 func (n *node) got() string {
 	switch n.shape {
 	case shapeText:
-		return fmt.Sprintf("%q", n.text)
+		return quote(n.text)
 	case shapeNumber:
-		return "the number " + n.text
+		return "the number " + short(n.text)
 	case shapeBool:
 		return n.text
 	default:
@@ -110,9 +117,11 @@ func (n *node) field(name string) *node {
 	return nil
 }
 
-// Limits of what is read, so that a hostile file costs little.
+// Limits of what is read, so that a hostile file costs little: the parser's time is quadratic in the lines of
+// one block.
 const (
-	maxFile  = 4 << 20
+	maxFile  = 1 << 20
+	maxLines = 5000
 	maxDepth = 100
 )
 
@@ -167,6 +176,10 @@ func splitDocuments(data []byte) []chunk {
 func (r *reader) document(text []byte) []*node {
 	if line, ok := tooDeep(text); ok {
 		r.fail(line, 1, "YAML nests more than %d levels deep here", maxDepth)
+		return nil
+	}
+	if bytes.Count(text, []byte("\n")) > maxLines {
+		r.fail(1, 1, "the document is longer than %d lines: split it with ---", maxLines)
 		return nil
 	}
 	file, err := parseYAML(text)
@@ -225,7 +238,7 @@ func tooDeep(text []byte) (line int, found bool) {
 				return i + 1, true
 			}
 		}
-		if indent := len(l) - len(bytes.TrimLeft(l, " ")); indent > 20*maxDepth {
+		if text := bytes.TrimLeft(l, " "); len(text) > 0 && len(l)-len(text) > 20*maxDepth {
 			return i + 1, true
 		}
 	}
@@ -259,7 +272,7 @@ func (r *reader) node(y ast.Node, key spot, path string) *node {
 		r.problems.add(n.spot, "YAML anchors and aliases are not supported: write the value out")
 	case *ast.TagNode:
 		n.shape = shapeBad
-		r.problems.add(n.spot, "YAML tags such as %s are not supported: leave it out", y.Start.Value)
+		r.problems.add(n.spot, "YAML tags such as %s are not supported: leave it out", short(y.Start.Value))
 	default:
 		n.scalar(y)
 	}
@@ -271,6 +284,7 @@ func (r *reader) node(y ast.Node, key spot, path string) *node {
 
 func (r *reader) mapping(n *node, m ast.MapNode) {
 	n.shape = shapeMap
+	first := map[string]spot{}
 	for it := m.MapRange(); it.Next(); {
 		y := it.Key()
 		at := r.at(y.GetToken(), n.path)
@@ -279,15 +293,16 @@ func (r *reader) mapping(n *node, m ast.MapNode) {
 		}
 		name, ok := y.(*ast.StringNode)
 		if !ok {
-			r.problems.add(at, "expected a name as key, got %s: put it in quotes if it is meant as text", y.GetToken().Value)
+			r.problems.add(at, "expected a name as key, got %s: put it in quotes if it is meant as text", short(y.GetToken().Value))
 			continue
 		}
 		at.path = join(n.path, name.Value)
 		value := r.node(it.Value(), at, at.path)
-		if n.field(name.Value) != nil {
-			r.problems.add(at, "key %q stands twice in one map, first at line %d", name.Value, n.field(name.Value).key.line)
+		if was, twice := first[name.Value]; twice {
+			r.problems.add(at, "key %s stands twice in one map, first at line %d", quote(name.Value), was.line)
 			continue
 		}
+		first[name.Value] = at
 		n.pairs = append(n.pairs, pair{name.Value, value})
 	}
 }
