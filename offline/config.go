@@ -1,0 +1,74 @@
+package offline
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// Config configures a Store. One of URL and Dial is needed.
+type Config struct {
+	URL      string                                                   // of a server: clickhouse://, http:// or https://, with user, password and options as clickhouse-go reads them
+	Dial     func(ctx context.Context, addr string) (net.Conn, error) // leads to the embedded engine, which speaks HTTP
+	Database string                                                   // default: the path of URL, else lockstep
+	Logger   *slog.Logger                                             // default: discard
+
+	Connections int // most connections at a time; default 16. A training set holds one for each view and role, and one more
+	ChunkRows   int // rows of a batch that a training set yields; default 16,384
+}
+
+func (c Config) withDefaults() Config {
+	c.Connections = cmp.Or(c.Connections, 16)
+	c.ChunkRows = cmp.Or(c.ChunkRows, 16384)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// longestQuery bounds how long the driver waits for the next bytes of an answer; contexts end queries earlier.
+const longestQuery = 24 * time.Hour
+
+// options are what the driver needs; the database is set already.
+func (c *Config) options() (*clickhouse.Options, error) {
+	var o *clickhouse.Options
+	switch {
+	case c.Dial != nil:
+		o = &clickhouse.Options{Protocol: clickhouse.HTTP, Addr: []string{"engine"}, DialContext: c.Dial}
+	case c.URL == "":
+		return nil, feature.Errorf(feature.CodeInvalid, "no ClickHouse is configured: give a URL or embed the engine")
+	default:
+		parsed, err := clickhouse.ParseDSN(c.URL)
+		if err != nil {
+			return nil, feature.Errorf(feature.CodeInvalid, "the ClickHouse URL cannot be read: expected clickhouse://HOST:9000, http://HOST:8123 or https://HOST:8443")
+		}
+		o = parsed
+		if o.Compression == nil && o.Protocol == clickhouse.Native {
+			o.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+		}
+	}
+	if inURL := strings.TrimSpace(o.Auth.Database); c.Database == "" && inURL != "" {
+		c.Database = inURL
+	}
+	c.Database = cmp.Or(c.Database, "lockstep")
+	o.Auth.Database = c.Database
+	o.MaxOpenConns, o.MaxIdleConns = c.Connections, c.Connections
+	o.ConnMaxLifetime = 10 * time.Minute
+	o.ReadTimeout = longestQuery
+	if o.Settings == nil {
+		o.Settings = clickhouse.Settings{}
+	}
+	for name, value := range map[string]any{
+		"async_insert": 0, "max_partitions_per_insert_block": 0, "cancel_http_readonly_queries_on_client_close": 1,
+	} {
+		o.Settings[name] = value
+	}
+	return o, nil
+}

@@ -1,0 +1,129 @@
+package offline
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/asof"
+	"github.com/lockstepfs/lockstep/internal/wire"
+)
+
+// Kept returns the view's clock over events, and those of them that a replica keeps (rule C4): all events visible at cut
+// when generation is 0, else the imported events of that generation alone, recorded in the log or not. The clock is
+// asof.NoClock when there is none. The rows come key by key in no promised order, are read while the sequence is ranged
+// over, and end with an error when reading fails; the sequence can be ranged over once.
+func (s *Store) Kept(ctx context.Context, v *feature.View, src *feature.Source, cut feature.Cut, generation uint64) (clock feature.Time, rows iter.Seq2[asof.Kept, error], err error) {
+	e, err := s.visible(ctx, src, readOf{view: v, cut: cut, generation: generation, keys: v.Keys, columns: v.Columns()})
+	if err != nil {
+		return 0, nil, err
+	}
+	clock, err = s.clock(ctx, e)
+	if err != nil || clock == asof.NoClock {
+		return asof.NoClock, func(func(asof.Kept, error) bool) {}, err
+	}
+	k, err := newKeptQuery(e, src, v)
+	if err != nil {
+		return 0, nil, err
+	}
+	k.doing = "read the history of " + v.Ref().String()
+	keep := asof.Keep(clock, v.History, v.Delay)
+	k.args = append(e.params(), clickhouse.Named("keep", int64(max(keep, feature.MinTime-1))))
+	return clock, func(yield func(asof.Kept, error) bool) { s.streamKept(ctx, k, yield) }, nil
+}
+
+// clock is the view's clock over the events, or asof.NoClock.
+func (s *Store) clock(ctx context.Context, e *events) (feature.Time, error) {
+	sql, err := text("clock.sql", e)
+	if err != nil {
+		return 0, err
+	}
+	var n uint64
+	var clock int64
+	err = s.conn.QueryRow(ctx, sql, e.params()...).Scan(&n, &clock)
+	if n == 0 || err != nil {
+		return asof.NoClock, failure("read the clock of a view", err)
+	}
+	return feature.Time(clock), nil
+}
+
+// keptQuery reads kept events with all that makes their positions.
+type keptQuery struct {
+	query
+	view     *feature.View
+	values   int   // columns of the view, the first ones of a row
+	tiebreak int   // column of the row that holds the tiebreak, or -1
+	ordered  []int // columns of the row in order of name, for imported events
+	types    []feature.Type
+}
+
+// newKeptQuery selects the view's columns, then the tiebreak, then, where imported events are among them, all columns of
+// the source in order of name.
+func newKeptQuery(e *events, src *feature.Source, v *feature.View) (*keptQuery, error) {
+	k := &keptQuery{view: v, values: len(e.Columns), tiebreak: -1}
+	if src.Tiebreak != "" {
+		k.tiebreak = len(e.Columns)
+		e.Columns = append(e.Columns, newValueColumn(feature.Field{Name: src.Tiebreak, Type: tiebreakType(src)}, src.Tiebreak == src.EventTime))
+	}
+	if slices.ContainsFunc(e.Generations, func(g uint64) bool { return g != 0 }) {
+		for _, i := range wire.ColumnOrder(src.Columns) {
+			k.ordered = append(k.ordered, len(e.Columns))
+			e.Columns = append(e.Columns, newValueColumn(src.Columns[i], src.Columns[i].Name == src.EventTime))
+		}
+	}
+	k.types = e.types()
+	sql, err := text("kept.sql", e)
+	k.sql = sql
+	return k, err
+}
+
+func (s *Store) streamKept(ctx context.Context, k *keptQuery, yield func(asof.Kept, error) bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	key, into := newKey(k.view.Entity.Key)
+	var eventTime int64
+	var p asof.Position
+	row, intoRow := newCells(k.types)
+	into = append(append(into, &eventTime, &p.Seq, &p.Idx), intoRow...)
+	stopped := false
+	err := s.each(ctx, k.query, func(rows driver.Rows) error {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		p.EventTime = feature.Time(eventTime)
+		if !yield(asof.Kept{Key: keyOf(key), Event: k.event(row, p)}, nil) {
+			stopped = true
+			return context.Canceled
+		}
+		return nil
+	})
+	if err != nil && !stopped {
+		yield(asof.Kept{}, err)
+	}
+}
+
+// event returns the row as an event with its whole position; p has what every event has.
+func (k *keptQuery) event(row *cells, p asof.Position) asof.Event {
+	if k.tiebreak >= 0 {
+		p.TieNull, p.Tie = row.isNull(k.tiebreak), 0
+		if !p.TieNull {
+			p.Tie = row.vars[k.tiebreak].num
+		}
+	}
+	if p.Seq == 0 {
+		var b []byte
+		for _, i := range k.ordered {
+			b = wire.AppendOrdered(b, row.value(i))
+		}
+		p.Columns = string(b)
+	}
+	e := asof.Event{Position: p, Deleted: row.flags[0]&flagDeleted != 0, Values: make([]feature.Value, k.values)}
+	for i := range e.Values {
+		e.Values[i] = row.value(i)
+	}
+	return e
+}

@@ -1,0 +1,218 @@
+package offline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// Entry is an entry of the log on its way into the history. One of Batch and Import may be set; an entry with neither only
+// moves the watermark.
+type Entry struct {
+	Seq    uint64
+	Taken  feature.Time   // when the log took it: available_at of its rows (rule T2)
+	Batch  *feature.Batch // rows of one source, whose table Ensure has made
+	Import *ImportRecord
+}
+
+// ImportRecord says that a generation of imported events counts from its entry on (rule C3).
+type ImportRecord struct {
+	Source     string
+	Generation uint64
+}
+
+// progress is what the system tables say about the sink.
+type progress struct {
+	mark feature.Cut // the watermark; Log "" when nothing was ever taken in
+	open feature.Cut // last sequence of the batch begun last
+	from uint64      // its first sequence
+}
+
+// unfinished reports whether the batch begun last has not moved the watermark.
+func (p *progress) unfinished() bool { return p.open.Log != "" && p.open.Seq > p.mark.Seq }
+
+func (s *Store) progress(ctx context.Context) (progress, error) {
+	sql, err := text("progress.sql", nil)
+	if err != nil {
+		return progress{}, err
+	}
+	var p progress
+	logs := map[string]bool{}
+	err = s.each(ctx, query{"read the watermark", sql, nil}, func(rows driver.Rows) error {
+		var what, log string
+		var first, last uint64
+		if err := rows.Scan(&what, &log, &first, &last); err != nil {
+			return err
+		}
+		logs[log] = true
+		if what == "watermark" {
+			p.mark = feature.Cut{Log: log, Seq: last}
+		} else {
+			p.open, p.from = feature.Cut{Log: log, Seq: last}, first
+		}
+		return nil
+	})
+	if err == nil && len(logs) > 1 {
+		err = feature.Errorf(feature.CodeConflict, "the history holds entries of more than one log: it cannot be continued")
+	}
+	return p, err
+}
+
+// Watermark returns the cut that the history covers; its Log is "" when nothing was ever taken in.
+func (s *Store) Watermark(ctx context.Context) (feature.Cut, error) {
+	p, err := s.progress(ctx)
+	return p.mark, err
+}
+
+// Recover returns the watermark and the last sequence of a batch that was begun and not finished, 0 when there is none. The
+// next Append must then carry exactly the entries after the watermark up to that sequence.
+func (s *Store) Recover(ctx context.Context) (watermark feature.Cut, open uint64, err error) {
+	p, err := s.progress(ctx)
+	if err != nil {
+		return feature.Cut{}, 0, err
+	}
+	if p.unfinished() {
+		// The batch may be the first of all; its log is the history's log all the same.
+		return feature.Cut{Log: p.open.Log, Seq: p.mark.Seq}, p.open.Seq, nil
+	}
+	return p.mark, 0, nil
+}
+
+// Append adds entries, which are in ascending order of Seq and all of the log logID, to the history exactly once, and
+// advances the watermark to the last of them. After an error it is not known which of them are in: the next Append must
+// carry the same entries, which Recover delimits. An Append of another log, of entries below the watermark or of other
+// entries than those of an unfinished batch is a CodeConflict error and changes nothing.
+func (s *Store) Append(ctx context.Context, logID string, entries []Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	p, err := s.progress(ctx)
+	if err != nil {
+		return err
+	}
+	first, last := entries[0].Seq, entries[len(entries)-1].Seq
+	if err := p.accepts(logID, entries); err != nil {
+		return err
+	}
+	if !p.unfinished() {
+		begun := insertion{table: "sink_batches", columns: []stored{
+			{"log", "String", []string{logID}}, {"first", "UInt64", []uint64{first}}, {"last", "UInt64", []uint64{last}}}}
+		if err := s.insert(ctx, begun); err != nil {
+			return failure("begin a batch", err)
+		}
+	}
+	groups, err := s.group(entries)
+	if err != nil {
+		return err
+	}
+	for i, g := range groups {
+		in := insertion{table: eventTable(g.source), columns: append(eventRows(&g.batch, g.eventTime), g.marks.columns()...)}
+		in.token = fmt.Sprintf("%s/%d-%d/%s/%d", logID, first, last, in.table, i)
+		if err := s.insert(ctx, in); err != nil {
+			return failure("insert events of "+g.source, err)
+		}
+	}
+	if err := s.recordGenerations(ctx, entries); err != nil {
+		return err
+	}
+	done := insertion{table: "watermarks", columns: []stored{{"log", "String", []string{logID}}, {"seq", "UInt64", []uint64{last}}}}
+	return failure("advance the watermark", s.insert(ctx, done))
+}
+
+// accepts returns an error unless the entries may come next.
+func (p *progress) accepts(logID string, entries []Entry) error {
+	first, last := entries[0].Seq, entries[len(entries)-1].Seq
+	if !slices.IsSortedFunc(entries, func(a, b Entry) int {
+		if a.Seq < b.Seq {
+			return -1
+		}
+		return 1 // equal sequences are out of order too
+	}) {
+		return fmt.Errorf("append to the history: entries %d to %d are not in order", first, last)
+	}
+	for _, c := range []feature.Cut{p.mark, p.open} {
+		if c.Log != "" && c.Log != logID {
+			return feature.Errorf(feature.CodeConflict, "the history continues log %s, not log %s: it needs a database of its own for each log", c.Log, logID)
+		}
+	}
+	switch {
+	case first <= p.mark.Seq:
+		return feature.Errorf(feature.CodeConflict, "the history covers the log up to %d: entry %d cannot be added again", p.mark.Seq, first)
+	case p.unfinished() && (first != p.from || last != p.open.Seq):
+		return feature.Errorf(feature.CodeConflict, "the batch of entries %d to %d was begun and must be finished first, not %d to %d", p.from, p.open.Seq, first, last)
+	}
+	return nil
+}
+
+// rowGroup is the rows of entries that go in by one insert.
+type rowGroup struct {
+	source    string
+	eventTime string
+	batch     feature.Batch
+	marks     marks
+}
+
+// group puts the entries' rows together by source and columns, in order of first use: a function of the entries alone, so
+// that a replay makes the same inserts under the same tokens.
+func (s *Store) group(entries []Entry) ([]*rowGroup, error) {
+	var groups []*rowGroup
+	for _, e := range entries {
+		if e.Batch == nil || e.Batch.Rows == 0 {
+			continue
+		}
+		at := slices.IndexFunc(groups, func(g *rowGroup) bool {
+			return g.source == e.Batch.Source && slices.Equal(g.batch.Fields, e.Batch.Fields)
+		})
+		if at < 0 {
+			src := s.source(e.Batch.Source)
+			if src == nil {
+				return nil, feature.Errorf(feature.CodeUnavailable, "the definition of source %s has not arrived at the history yet", e.Batch.Source)
+			}
+			g := &rowGroup{source: src.Name, eventTime: src.EventTime}
+			g.batch = feature.Batch{Source: src.Name, Fields: e.Batch.Fields, Columns: make([]feature.Column, len(e.Batch.Columns))}
+			for i := range g.batch.Columns {
+				g.batch.Columns[i].Type = e.Batch.Columns[i].Type
+			}
+			groups = append(groups, g)
+			at = len(groups) - 1
+		}
+		groups[at].add(e)
+	}
+	return groups, nil
+}
+
+func (g *rowGroup) add(e Entry) {
+	g.batch.AppendBatch(e.Batch)
+	for i := range e.Batch.Rows {
+		g.marks.available = append(g.marks.available, int64(e.Taken))
+		g.marks.seq = append(g.marks.seq, e.Seq)
+		g.marks.idx = append(g.marks.idx, uint32(i))
+		g.marks.gen = append(g.marks.gen, 0)
+	}
+}
+
+func (s *Store) recordGenerations(ctx context.Context, entries []Entry) error {
+	var sources []string
+	var generations, seqs []uint64
+	for _, e := range entries {
+		if e.Import != nil {
+			sources = append(sources, e.Import.Source)
+			generations = append(generations, e.Import.Generation)
+			seqs = append(seqs, e.Seq)
+		}
+	}
+	if len(sources) == 0 {
+		return nil
+	}
+	in := insertion{table: "generations", columns: []stored{
+		{"source", "String", sources}, {"generation", "UInt64", generations}, {"seq", "SimpleAggregateFunction(min, UInt64)", seqs}}}
+	return failure("record imports", s.insert(ctx, in))
+}
+
+// now is for marks in system tables and names of staged tables, never for an answer.
+func now() int64 { return time.Now().UnixMicro() }

@@ -1,0 +1,4 @@
+-- The clock of a view (rule C4), and how many events it is over.
+SELECT count(), max(least({{.Time}}, {{.Available}}))
+FROM {{.Table}}
+WHERE {{template "visible" .}}

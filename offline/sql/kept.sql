@@ -1,0 +1,28 @@
+-- Of each key the newest event at or before keep, and of each later event time the newest event (rule C4).
+SELECT
+{{- range $i, $key := .Keys}}
+    {{$key}} AS _k{{$i}},
+{{- end}}
+    {{.Time}} AS _x,
+    _seq,
+    _idx
+{{- range $i, $flags := .Flags}},
+    {{$flags}} AS _f{{$i}}
+{{- end}}
+{{- range $i, $c := .Columns}},
+    {{$c.Expr}} AS _v{{$i}}
+{{- end}}
+FROM {{.Table}}
+WHERE {{template "visible" .}}
+    AND ({{.EventTime}} > fromUnixTimestamp64Micro({keep:Int64}, 'UTC')
+        OR ({{join .KeyNames ", "}}, {{.EventTime}}) IN
+        (
+            SELECT {{join .KeyNames ", "}}, max({{.EventTime}})
+            FROM {{.Table}}
+            WHERE {{template "visible" .}}
+                AND {{.EventTime}} <= fromUnixTimestamp64Micro({keep:Int64}, 'UTC')
+            GROUP BY {{join .KeyNames ", "}}
+        ))
+ORDER BY {{join .KeyAliases ", "}}, {{.EventTime}} DESC
+{{- range .Order}}, {{.}} DESC{{end}}
+LIMIT 1 BY {{join .KeyAliases ", "}}, _x

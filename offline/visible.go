@@ -1,0 +1,267 @@
+package offline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/wire"
+)
+
+// Generations returns the import generations of a source that are visible at a sequence of the log, in ascending order.
+func (s *Store) Generations(ctx context.Context, source string, seq uint64) ([]uint64, error) {
+	sql, err := text("generations.sql", nil)
+	if err != nil {
+		return nil, err
+	}
+	var generations []uint64
+	err = s.conn.QueryRow(ctx, sql, clickhouse.Named("source", source), clickhouse.Named("seq", seq)).Scan(&generations)
+	return generations, failure("read the generations of "+source, err)
+}
+
+// events is how a query reads the events of a source that are visible at a cut, for a view or a role of one. Its strings
+// are SQL; all aliases that queries give begin with an underscore, which no column of a source does.
+type events struct {
+	Table       string
+	KeyNames    []string // quoted columns of the key
+	Keys        []string // the key's parts, never NULL
+	KeyKinds    []feature.Kind
+	EventTime   string   // quoted
+	Time        string   // the event time in microseconds
+	Available   string   // the available_at in microseconds
+	Order       []string // what orders events of one time, ascending: tiebreak, sequence, index and columns (rules O1 and O2)
+	Columns     []valueColumn
+	Deleted     string // 1 for a deleted event, else 0
+	Sequence    uint64
+	Generations []uint64 // visible ones, and 0 for what was streamed
+}
+
+// valueColumn is a column that a query returns: an expression that is never NULL, and one that says whether it was.
+type valueColumn struct {
+	Field feature.Field
+	Expr  string
+	Null  string // 1 where NULL, else 0
+	Zero  string // a value of the same type
+}
+
+// newEvents prepares reads of the named columns of src, by the key columns given. tail says whether imported events may
+// have equal positions, so that all their columns are needed to order them.
+func newEvents(src *feature.Source, keys, columns []string, tail bool) (*events, error) {
+	e := &events{Table: quote(eventTable(src.Name)), EventTime: quote(src.EventTime), Deleted: "0"}
+	e.Time = "toUnixTimestamp64Micro(" + e.EventTime + ")"
+	e.Available = "toUnixTimestamp64Micro(" + availableAt + ")"
+	for _, k := range keys {
+		f, err := field(src, k)
+		if err != nil {
+			return nil, err
+		}
+		e.KeyNames = append(e.KeyNames, quote(k))
+		e.KeyKinds = append(e.KeyKinds, f.Type.Kind)
+		e.Keys = append(e.Keys, keyExpr(f, quote(k)))
+	}
+	for _, c := range columns {
+		f, err := field(src, c)
+		if err != nil {
+			return nil, err
+		}
+		e.Columns = append(e.Columns, newValueColumn(f, f.Name == src.EventTime))
+	}
+	if src.Deleted != "" {
+		e.Deleted = fmt.Sprintf("toUInt8(ifNull(%s, false))", quote(src.Deleted))
+	}
+	e.Order = order(src, keys, tail)
+	return e, nil
+}
+
+func field(src *feature.Source, column string) (feature.Field, error) {
+	i := feature.FieldIndex(src.Columns, column)
+	if i < 0 {
+		return feature.Field{}, feature.Errorf(feature.CodeConflict, "source %s has no column %s any more", src.Name, column)
+	}
+	return src.Columns[i], nil
+}
+
+// order is O1 and O2 after the event time, ascending, NULL lowest.
+func order(src *feature.Source, keys []string, tail bool) []string {
+	var o []string
+	if src.Tiebreak != "" && src.Tiebreak != src.EventTime {
+		o = append(o, nullsFirst(newValueColumn(feature.Field{Name: src.Tiebreak, Type: tiebreakType(src)}, false))...)
+	}
+	o = append(o, "_seq", "_idx")
+	if !tail {
+		return o
+	}
+	for _, i := range wire.ColumnOrder(src.Columns) {
+		f := src.Columns[i]
+		if f.Name != src.EventTime && f.Name != src.Tiebreak && !slices.Contains(keys, f.Name) { // those are equal already
+			o = append(o, nullsFirst(newValueColumn(f, false))...)
+		}
+	}
+	return o
+}
+
+func tiebreakType(src *feature.Source) feature.Type {
+	if i := feature.FieldIndex(src.Columns, src.Tiebreak); i >= 0 {
+		return src.Columns[i].Type
+	}
+	return feature.Int64
+}
+
+func nullsFirst(c valueColumn) []string { return []string{"toUInt8(NOT " + c.Null + ")", c.Expr} }
+
+// keyExpr is a key part as reads compare it; the caller keeps NULL out.
+func keyExpr(f feature.Field, name string) string {
+	switch f.Type.Kind {
+	case feature.KindTimestamp:
+		return "toUnixTimestamp64Micro(assumeNotNull(" + name + "))"
+	case feature.KindBool:
+		return "toInt64(assumeNotNull(" + name + "))"
+	default:
+		return "assumeNotNull(" + name + ")"
+	}
+}
+
+// newValueColumn is a column of an event table as queries return it: instants in microseconds, bools as int64.
+func newValueColumn(f feature.Field, required bool) valueColumn {
+	return newColumn(f, quote(f.Name), quote(hasPrefix+f.Name), required)
+}
+
+func newColumn(f feature.Field, name, has string, required bool) valueColumn {
+	c := valueColumn{Field: f, Zero: zero(f.Type)}
+	if f.Type.List {
+		c.Expr, c.Null = name, "NOT "+has
+		if f.Type.Kind == feature.KindTimestamp {
+			c.Expr = "arrayMap(_e -> toUnixTimestamp64Micro(_e), " + name + ")"
+		}
+		return c
+	}
+	c.Null = "isNull(" + name + ")"
+	value := "ifNull(" + name + ", " + scalarZero(f.Type.Kind) + ")"
+	if required {
+		c.Null, value = "0", name
+	}
+	switch f.Type.Kind {
+	case feature.KindTimestamp:
+		c.Expr = "toUnixTimestamp64Micro(" + name + ")"
+		if !required {
+			c.Expr = "ifNull(" + c.Expr + ", toInt64(0))"
+		}
+	case feature.KindBool:
+		c.Expr = "toInt64(" + value + ")"
+	default:
+		c.Expr = value
+	}
+	return c
+}
+
+// scalarZero is a value of the stored type for ifNull.
+func scalarZero(k feature.Kind) string {
+	switch k {
+	case feature.KindFloat64:
+		return "toFloat64(0)"
+	case feature.KindString:
+		return "''"
+	case feature.KindBool:
+		return "false"
+	default:
+		return "toInt64(0)"
+	}
+}
+
+// zero is a value of the type in which queries return t.
+func zero(t feature.Type) string {
+	switch {
+	case t.List:
+		return "CAST([], '" + columnTypeText(t) + "')"
+	case t.Kind == feature.KindBool:
+		return "toInt64(0)"
+	default:
+		return scalarZero(t.Kind)
+	}
+}
+
+func columnTypeText(t feature.Type) string { return columnType(t, true, true) }
+
+// Params are the parameters of the visibility condition.
+func (e *events) params() []any {
+	return []any{clickhouse.Named("seq", e.Sequence), clickhouse.Named("gens", e.Generations)}
+}
+
+// at restricts e to a cut. Streamed rows have generation 0 and imported rows sequence 0, so two conditions say it all.
+func (e *events) at(seq uint64, generations []uint64) {
+	e.Sequence = seq
+	e.Generations = append([]uint64{0}, generations...)
+}
+
+// readOf says what of a source's events a query reads.
+type readOf struct {
+	view       *feature.View
+	cut        feature.Cut
+	generation uint64 // only this one; 0 for all that are visible
+	keys       []string
+	columns    []string
+}
+
+// visible prepares a read of the events that are visible at the cut.
+func (s *Store) visible(ctx context.Context, src *feature.Source, r readOf) (*events, error) {
+	generations := []uint64{r.generation}
+	if r.generation == 0 {
+		var err error
+		if generations, err = s.Generations(ctx, src.Name, r.cut.Seq); err != nil {
+			return nil, err
+		}
+	}
+	tied, err := s.tied(ctx, src, r.keys, generations)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEvents(src, r.keys, r.columns, tied)
+	if err != nil {
+		return nil, err
+	}
+	e.at(r.cut.Seq, generations)
+	if r.generation != 0 {
+		e.Generations = generations
+	}
+	return e, nil
+}
+
+func (e *events) types() []feature.Type {
+	types := make([]feature.Type, len(e.Columns))
+	for i, c := range e.Columns {
+		types[i] = c.Field.Type
+	}
+	return types
+}
+
+// KeyColumn is the alias of part i of a key.
+func keyColumn(i int) string { return fmt.Sprintf("_k%d", i) }
+
+// KeyAliases are the aliases of all parts.
+func (e *events) KeyAliases() []string {
+	names := make([]string, len(e.Keys))
+	for i := range names {
+		names[i] = keyColumn(i)
+	}
+	return names
+}
+
+// Asked are the columns of a table of keys, as values of the event table's columns.
+func (e *events) Asked() []string {
+	names := e.KeyAliases()
+	for i, k := range e.KeyKinds {
+		if k == feature.KindTimestamp {
+			names[i] = "fromUnixTimestamp64Micro(" + names[i] + ", 'UTC')"
+		}
+	}
+	return names
+}
+
+// tied reports whether imported events of one key and one time may have equal positions before their columns are compared
+// (rule O2).
+func (s *Store) tied(ctx context.Context, src *feature.Source, keys []string, generations []uint64) (bool, error) {
+	return len(generations) > 0, nil
+}
