@@ -11,39 +11,61 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
 
 // bridge speaks ClickHouse's HTTP interface for the engine in this process, as far as the driver uses it.
 type bridge struct {
-	pool    *pool
-	running sync.WaitGroup
+	pool *pool
+	idle chan struct{} // closed when stop was called and nothing is running any more
+
+	mu       sync.Mutex
+	running  int
+	stopping bool
 }
 
-// wait waits until no request is being served any more, at most for the given time, and says whether that is so.
-func (b *bridge) wait(limit time.Duration) bool {
-	over := make(chan struct{})
-	go func() {
-		b.running.Wait()
-		close(over)
-	}()
-	select {
-	case <-over:
-		return true
-	case <-time.After(limit):
+func newBridge(p *pool) *bridge { return &bridge{pool: p, idle: make(chan struct{})} }
+
+// stop refuses all further requests; idle is closed when the running ones are done.
+func (b *bridge) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopping = true
+	if b.running == 0 {
+		close(b.idle)
+	}
+}
+
+func (b *bridge) enter() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopping {
 		return false
+	}
+	b.running++
+	return true
+}
+
+func (b *bridge) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running--
+	if b.stopping && b.running == 0 {
+		close(b.idle)
 	}
 }
 
 // ServeHTTP runs one statement.
 func (b *bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	b.running.Add(1)
-	defer b.running.Done()
+	a := &answer{w: w}
+	if !b.enter() {
+		a.fail(refusal(236, "the engine is stopping"))
+		return
+	}
+	defer b.leave()
 	if r.URL.Path == "/ping" {
 		_, _ = io.WriteString(w, "Ok.\n")
 		return
 	}
-	a := &answer{w: w}
 	if err := b.serve(r, a); err != nil {
 		a.fail(err)
 	}
@@ -56,6 +78,18 @@ func (b *bridge) serve(r *http.Request, a *answer) error {
 	}
 	a.header("X-ClickHouse-Query-Id", q.id)
 	a.header("X-ClickHouse-Timezone", b.pool.timezone)
+	tables := strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data")
+	if !tables && q.query == "" {
+		// A statement is read before it waits for its turn: the server notices that a client is gone only after it has
+		// read all that the client sent.
+		if q.query, err = q.readQuery(q.body); err != nil {
+			return err
+		}
+		q.body = http.NoBody
+	}
+	if strings.TrimSpace(q.query) == helloQuery {
+		return a.whole(hello(b.pool.version, b.pool.timezone))
+	}
 	c, err := b.pool.acquire(r.Context())
 	if err != nil {
 		return err
@@ -65,7 +99,7 @@ func (b *bridge) serve(r *http.Request, a *answer) error {
 		return err
 	}
 	e := &execution{pool: b.pool, conn: c, request: q, answer: a}
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+	if tables {
 		return e.withTables(r)
 	}
 	return e.withBody(r.Context(), q.body)
@@ -151,17 +185,14 @@ func (e *execution) withBody(ctx context.Context, body io.Reader) error {
 
 // insert runs an INSERT with its rows; a cancelled one ends.
 func (e *execution) insert(ctx context.Context, s statement, rows io.Reader) (uint64, error) {
-	mark := e.pool.mark()
+	mark, done := e.pool.killer.watch(ctx)
+	defer done()
 	s.sql = mark + s.sql
-	defer e.pool.killer(ctx, mark)()
 	return e.conn.insert(s, rows)
 }
 
 // query runs any statement that is complete in itself.
 func (e *execution) query(ctx context.Context, sql string) error {
-	if strings.TrimSpace(sql) == helloQuery {
-		return e.answer.whole(hello(e.pool.version, e.pool.timezone))
-	}
 	if withoutComments(sql) == "" {
 		return refusal(62, "Empty query")
 	}
@@ -178,10 +209,10 @@ func (e *execution) query(ctx context.Context, sql string) error {
 		s.sql, s.format = splitFormat(sql, s.format)
 	}
 	e.answer.header("X-ClickHouse-Format", s.format)
-	mark := e.pool.mark()
+	mark, done := e.pool.killer.watch(ctx)
+	defer done()
 	marked := s
 	marked.sql = mark + s.sql
-	defer e.pool.killer(ctx, mark)()
 	if reads && !e.request.whole && streamable(s.format) && !isListing(sql) {
 		return e.stream(ctx, s, marked)
 	}

@@ -20,9 +20,9 @@ import (
 const (
 	// lockWait is how long a child waits for the data directory: a predecessor whose parent was killed needs a moment.
 	lockWait = 3 * time.Second
-	// drainWait is how long running statements may go on after the child was told to stop, abortWait how long the
-	// killed ones may take to end.
-	drainWait, abortWait = 5 * time.Second, 3 * time.Second
+	// drainWait is how long running statements may go on after the child was told to stop, flushWait how long the last
+	// answers may take to be sent, abortWait how long killed statements may take to end.
+	drainWait, flushWait, abortWait = 5 * time.Second, 200 * time.Millisecond, 3 * time.Second
 )
 
 // ChildMain turns the process into the engine if it was started to be one, and then never returns; in every other
@@ -104,42 +104,49 @@ func boot(ctx context.Context, text string) (*child, string, error) {
 func (c *child) run(ctx context.Context, orphan <-chan struct{}) error {
 	base, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
-	bridge := &bridge{pool: c.engine}
+	bridge := newBridge(c.engine)
 	server := &http.Server{
 		Handler:     bridge,
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    log.New(os.Stderr, "", 0),
 	}
-	served := make(chan error, 1) // read once below
+	served := make(chan error, 1) // read once below, or never
 	go func() { served <- server.Serve(c.listener) }()
 	select {
 	case <-ctx.Done():
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)
 	}
-	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), drainWait)
-	defer stop()
-	go func() {
-		select {
-		case <-orphan:
-			stop()
-		case <-drain.Done():
-		}
-	}()
-	if server.Shutdown(drain) != nil {
-		abort()
-		_ = server.Close()
+	bridge.stop()
+	select {
+	case <-bridge.idle:
+	case <-orphan:
+	case <-time.After(drainWait):
 	}
-	// A connection with a running statement cannot be closed; then the process ends as in a crash, which loses nothing.
-	if bridge.wait(abortWait) {
-		c.engine.close()
-	}
+	abort()
+	c.finish(ctx, server, bridge)
 	select {
 	case <-orphan:
 		os.RemoveAll(filepath.Dir(c.cfg.Socket)) // nobody else will
 	default:
 	}
 	return c.lock.Close()
+}
+
+// finish ends the connections of the clients and then those of the engine, which have no running statements any more. If
+// they do, they cannot be closed, and the process ends as in a crash, which loses nothing.
+func (c *child) finish(ctx context.Context, server *http.Server, bridge *bridge) {
+	// What is written gets out; a connection that was opened and never used does not hold this up.
+	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWait)
+	defer done()
+	if server.Shutdown(flush) != nil {
+		_ = server.Close()
+	}
+	select {
+	case <-bridge.idle:
+		c.engine.close()
+	case <-time.After(abortWait):
+	}
 }
 
 // lockDir takes the data directory for this process; the lock ends with it, however it ends.

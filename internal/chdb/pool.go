@@ -9,23 +9,20 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 	"unsafe"
 )
 
-// pool holds the connections of one engine. A connection whose session was touched (settings, temporary tables, USE) is
-// closed after its statement instead of being cleaned: a new one costs less than half a millisecond and can leak nothing.
+// pool holds the connections of one engine. A connection whose session was touched (by settings, temporary tables, a
+// failure) is closed after its statement instead of being cleaned: a new one costs less than half a millisecond, and has
+// nothing to leak.
 type pool struct {
 	lib      *library
 	args     []string
 	version  string
 	timezone string
 	slots    chan struct{} // one token for each statement that may run
-	marks    atomic.Int64
-
-	killMu  sync.Mutex // one kill at a time; held for one short statement
-	control *conn      // runs the kills, and keeps the engine alive when no other connection is open
+	killer   *killer
+	control  *conn // runs the kills, and keeps the engine alive when no other connection is open
 
 	mu   sync.Mutex
 	idle []*conn
@@ -56,6 +53,7 @@ func newPool(lib *library, cfg childConfig) (*pool, error) {
 	if _, err := fmt.Sscanf(text, "%s\t%s", &p.version, &p.timezone); err != nil {
 		return nil, fmt.Errorf("read the engine's version from %q: %w", text, err)
 	}
+	p.killer = newKiller(p.control)
 	return p, nil
 }
 
@@ -108,41 +106,6 @@ func (p *pool) release(c *conn) {
 	<-p.slots
 }
 
-// mark is a comment that names one run of one statement, so that it can be killed.
-func (p *pool) mark() string {
-	return "/*lockstep:" + strconv.FormatInt(p.marks.Add(1), 10) + "*/"
-}
-
-// killer kills the marked statement when ctx ends, again and again until the returned function is called: the statement
-// may not have reached the engine's list yet. The function returns when the killer is gone.
-func (p *pool) killer(ctx context.Context, mark string) (done func()) {
-	over, gone := make(chan struct{}), make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(gone)
-		for {
-			p.kill(mark)
-			select {
-			case <-over:
-				return
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-	})
-	return func() {
-		close(over)
-		if !stop() {
-			<-gone
-		}
-	}
-}
-
-func (p *pool) kill(mark string) {
-	p.killMu.Lock()
-	defer p.killMu.Unlock()
-	// An error has no one to go to; the killer tries again.
-	_, _ = p.control.text("KILL QUERY WHERE startsWith(query, '" + mark + "') ASYNC")
-}
-
 // close ends the engine; all connections have been released.
 func (p *pool) close() {
 	p.mu.Lock()
@@ -151,6 +114,7 @@ func (p *pool) close() {
 		c.close()
 	}
 	p.idle = nil
+	p.killer.close()
 	p.control.close()
 	p.lib.shutdown()
 }
@@ -160,7 +124,7 @@ type conn struct {
 	lib      *library
 	handle   unsafe.Pointer
 	database string
-	touched  bool // the session is not as it was when opened, and is not to be used again
+	touched  bool // the session is not as it was when opened, and is not to be used again: it is closed
 }
 
 func (c *conn) raw() uintptr { return *(*uintptr)(c.handle) }
@@ -171,6 +135,7 @@ func (c *conn) close() { c.lib.closeConn(c.handle) }
 func (c *conn) run(s statement) (result, error) {
 	r := result{lib: c.lib, handle: s.do(c.lib.query, c.raw())}
 	if err := r.err(); err != nil {
+		c.touched = true // a statement that was killed stays in the session, and in the engine's list
 		r.destroy()
 		return result{}, err
 	}

@@ -29,7 +29,6 @@ func (c *conn) stream(s statement) (*stream, error) {
 func (s *stream) next() (result, error) {
 	r := result{lib: s.conn.lib, handle: s.conn.lib.streamFetch(s.conn.raw(), s.handle)}
 	if err := r.err(); err != nil {
-		s.done = true
 		r.destroy()
 		return result{}, err
 	}
@@ -48,6 +47,8 @@ func (s *stream) close() {
 		return
 	}
 	if !s.done {
+		// The session goes on holding the query, with its memory, although it has ended.
+		s.conn.touched = true
 		s.conn.lib.streamCancel(s.conn.raw(), s.handle)
 	}
 	s.conn.lib.destroyResult(s.handle)
@@ -60,6 +61,8 @@ func (c *conn) insert(s statement, body io.Reader) (rows uint64, err error) {
 	lib := c.lib
 	handle := s.do(lib.insert, c.raw())
 	defer lib.insertDestroy(handle)
+	touched := c.touched
+	c.touched = true // unless it ends well
 	if text := lib.insertError(handle); text != "" {
 		return 0, newException(text)
 	}
@@ -72,6 +75,7 @@ func (c *conn) insert(s statement, body io.Reader) (rows uint64, err error) {
 	if err := r.err(); err != nil {
 		return 0, err
 	}
+	c.touched = touched
 	return lib.rowsWritten(r.handle), nil
 }
 
