@@ -21,7 +21,7 @@ import (
 
 // Archive is the offline store as imports write it.
 type Archive interface {
-	// FindImport returns the generation that holds a file of this content already, if any.
+	// FindImport returns the generation that holds a file of this content whole, if any.
 	FindImport(ctx context.Context, src *feature.Source, hash string) (generation uint64, rows int64, found bool, err error)
 	BeginImport(ctx context.Context, src *feature.Source, name, hash string) (generation uint64, err error)
 	// InsertImport adds part (counted from 0) to the generation; the same part twice adds nothing.
@@ -40,7 +40,7 @@ type Recorder interface {
 // Importer carries files into the history of a source (rule C3).
 type Importer struct {
 	Archive Archive
-	Log     Recorder
+	Log     Recorder // publishing a record again returns the sequence of the first
 	Logger  *slog.Logger
 	Now     func() time.Time
 }
@@ -63,7 +63,7 @@ type ImportProgress struct {
 type ImportResult struct {
 	Rows       int64  `json:"rows"`
 	Generation uint64 `json:"generation"`
-	Seq        uint64 `json:"seq"`     // of the record in the log; 0 when Already
+	Seq        uint64 `json:"seq"`     // of the record in the log
 	Already    bool   `json:"already"` // this content was imported before: nothing was added (rule E2)
 }
 
@@ -88,7 +88,8 @@ func (im *Importer) Import(ctx context.Context, req ImportRequest, progress func
 		return ImportResult{}, err
 	}
 	if found {
-		return ImportResult{Rows: rows, Generation: gen, Already: true}, nil
+		// Recording it once more adds nothing, unless the process that imported it was stopped before it did.
+		return im.record(ctx, req, ImportResult{Rows: rows, Generation: gen, Already: true})
 	}
 	gen, err = im.Archive.BeginImport(ctx, req.Source, req.Name, hash)
 	if err != nil {
@@ -102,12 +103,18 @@ func (im *Importer) Import(ctx context.Context, req ImportRequest, progress func
 		im.abort(ctx, req.Source, gen)
 		return ImportResult{}, err
 	}
-	seq, err := im.Log.PublishRecord(ctx, eventlog.Record{Kind: eventlog.RecordImport, Source: req.Source.Name, Generation: gen})
+	return im.record(ctx, req, ImportResult{Rows: rows, Generation: gen})
+}
+
+// record puts the generation's record into the log. Where that fails it may be there all the same, so the rows
+// stay: without a record nobody sees them.
+func (im *Importer) record(ctx context.Context, req ImportRequest, r ImportResult) (ImportResult, error) {
+	seq, err := im.Log.PublishRecord(ctx, eventlog.Record{Kind: eventlog.RecordImport, Source: req.Source.Name, Generation: r.Generation})
 	if err != nil {
-		// The record may be in the log, so the rows stay: without a record nobody sees them.
 		return ImportResult{}, fmt.Errorf("record the import of %s: %w", req.Name, err)
 	}
-	return ImportResult{Rows: rows, Generation: gen, Seq: seq}, nil
+	r.Seq = seq
+	return r, nil
 }
 
 func (im *Importer) abort(ctx context.Context, src *feature.Source, gen uint64) {

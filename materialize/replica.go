@@ -50,7 +50,7 @@ type ReplicaConfig struct {
 	Past    Past
 	Present Present
 	Catalog func() *feature.Catalog
-	Changed <-chan struct{} // receives when Catalog has changed
+	Changed func() <-chan struct{} // a channel that is closed when Catalog will next return another catalog
 	Logger  *slog.Logger
 }
 
@@ -106,6 +106,7 @@ func (r *Replica) follow(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	changed := r.cfg.Changed()
 	if err := r.adopt(ctx, group); err != nil {
 		return err
 	}
@@ -127,7 +128,8 @@ func (r *Replica) follow(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-r.cfg.Changed:
+			case <-changed:
+				changed = r.cfg.Changed()
 				if err := r.adopt(ctx, group); err != nil {
 					return err
 				}
