@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"online":            {"feature", "internal/asof", "internal/wire"},
 	"materialize":       {"feature", "internal/asof", "internal/wire", "internal/eventlog", "internal/gate", "internal/rowfile"},
 	"internal/verify":   {"feature"},
-	"server":            {"feature", "api"},
+	"server":            {"feature", "api", "internal/rowjson"},
 	"sdk":               {"feature", "api"},
 	"migrations":        {},
 	"internal/oracle":   {"feature"},

@@ -1,0 +1,42 @@
+package api
+
+import (
+	"encoding/json"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// PushRequest carries rows of a source. The body may also be an array of rows, or rows as JSON lines.
+type PushRequest struct {
+	Rows []json.RawMessage `json:"rows" doc:"objects with the columns of the source"`
+}
+
+// PushResponse says what became of pushed rows. When it arrives the log has the accepted rows on disk.
+type PushResponse struct {
+	Accepted int              `json:"accepted"`
+	Seq      uint64           `json:"seq" doc:"the log sequence of the last row; 0 when none was accepted"`
+	Refused  []feature.Detail `json:"refused" doc:"with partial=true, the rows that were refused and why"`
+}
+
+// Progress says how far a long operation has come.
+type Progress struct {
+	Stage string  `json:"stage" doc:"what is being done, in a word"`
+	Done  float64 `json:"done" doc:"from 0 to 1; negative when not known"`
+	Rows  int64   `json:"rows,omitempty" doc:"rows so far"`
+}
+
+// Line is one line of the answer of a long operation: any number of lines with Progress, then one with Result
+// or Error. An answer without that last line was cut off.
+type Line[T any] struct {
+	Progress *Progress      `json:"progress,omitempty"`
+	Result   *T             `json:"result,omitempty"`
+	Error    *feature.Error `json:"error,omitempty"`
+}
+
+// ImportResult is the result of an import.
+type ImportResult struct {
+	Rows       int64  `json:"rows"`
+	Generation uint64 `json:"generation"`
+	Seq        uint64 `json:"seq" doc:"where the log records the import (rule C3)"`
+	Known      bool   `json:"known,omitempty" doc:"the file was imported before; nothing was added (rule E2)"`
+}

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// Status says how a process is. A part that a process does not have is left out.
+type Status struct {
+	Version     string             `json:"version"`
+	Started     time.Time          `json:"started"`
+	Roles       []string           `json:"roles"`
+	Revision    uint64             `json:"revision" doc:"of the registry; 0 when nothing was ever applied"`
+	Log         *LogStatus         `json:"log,omitempty"`
+	Sink        *SinkStatus        `json:"sink,omitempty"`
+	Replica     *ReplicaStatus     `json:"replica,omitempty"`
+	DeadLetters *DeadLettersStatus `json:"dead_letters,omitempty"`
+	Stale       []string           `json:"stale" doc:"what is behind or unreachable, in words"`
+}
+
+// LogStatus describes the log.
+type LogStatus struct {
+	ID         string `json:"id"`
+	First      uint64 `json:"first"`
+	Last       uint64 `json:"last"`
+	Durability string `json:"durability"`
+}
+
+// SinkStatus describes how much of the log ClickHouse covers.
+type SinkStatus struct {
+	Watermark feature.Cut `json:"watermark"`
+	Behind    uint64      `json:"behind" doc:"log entries that are not in ClickHouse yet"`
+}
+
+// ReplicaStatus describes the replica.
+type ReplicaStatus struct {
+	Position feature.Cut  `json:"position"`
+	Behind   uint64       `json:"behind" doc:"log entries that are not applied yet"`
+	LagMS    int64        `json:"lag_ms"`
+	Views    []ViewStatus `json:"views"`
+}
+
+// ViewStatus describes one view version in the replica.
+type ViewStatus struct {
+	View  string     `json:"view" doc:"NAME@VERSION"`
+	Ready bool       `json:"ready" doc:"its history is loaded"`
+	Done  float64    `json:"done,omitempty" doc:"of loading its history, from 0 to 1"`
+	Clock *time.Time `json:"clock,omitempty" doc:"the view's clock (rule C4)"`
+	Floor *time.Time `json:"floor,omitempty" doc:"the earliest instant at which the replica answers"`
+	Keys  int64      `json:"keys,omitempty"`
+}
+
+// DeadLettersStatus counts what the gate refused.
+type DeadLettersStatus struct {
+	Count uint64 `json:"count"`
+}
+
+// DeadLetter is one refused row.
+type DeadLetter struct {
+	Seq    uint64    `json:"seq" doc:"its place in the dead-letter stream"`
+	Time   time.Time `json:"time"`
+	Source string    `json:"source"`
+	Reason string    `json:"reason"`
+	Field  string    `json:"field,omitempty"`
+	Raw    string    `json:"raw" doc:"the row as it came"`
+}
+
+// DeadLetterQuery selects dead letters.
+type DeadLetterQuery struct {
+	Source string // "" for all
+	After  uint64 // those with a greater Seq
+	Limit  int    // at most so many; the server's default when 0
+}
+
+// DeadLetters lists refused rows in order of their sequence.
+type DeadLetters struct {
+	Letters []DeadLetter `json:"letters"`
+	Next    uint64       `json:"next,omitempty" doc:"the after of the next page; left out on the last"`
+}
+
+// MaterializeRequest asks to move what ClickHouse has to the replicas.
+type MaterializeRequest struct {
+	Views  []string `json:"views,omitempty" doc:"NAME or NAME@VERSION; all when left out"`
+	Full   bool     `json:"full,omitempty" doc:"rebuild from nothing instead of what is missing"`
+	DryRun bool     `json:"dry_run,omitempty" doc:"only say what would be done"`
+}
+
+// MaterializeResult is the result of a materialization.
+type MaterializeResult struct {
+	Views []MaterializedView `json:"views"`
+	Seq   uint64             `json:"seq" doc:"the replica covers the log up to here"`
+}
+
+// MaterializedView is what was done, or would be, for one view version.
+type MaterializedView struct {
+	View string `json:"view" doc:"NAME@VERSION"`
+	Keys int64  `json:"keys,omitempty"`
+	Note string `json:"note,omitempty" doc:"what was done, in words"`
+}
+
+// VerifyRequest asks to compare both paths (rule C6).
+type VerifyRequest struct {
+	Service  string   `json:"service,omitempty" doc:"NAME or NAME@VERSION; either this or features"`
+	Features []string `json:"features,omitempty" doc:"VIEW.FEATURE names; either these or service"`
+	At       []string `json:"at,omitempty" doc:"the instants, RFC 3339; the server chooses when left out"`
+	Sample   int      `json:"sample,omitempty" doc:"keys for each instant; 1000 when left out"`
+}
+
+// VerifyResult is the outcome of a verification.
+type VerifyResult struct {
+	Compared    int64        `json:"compared"`
+	Informative int64        `json:"informative" doc:"values that say something: not null, zero, empty, missing or expired"`
+	Different   int64        `json:"different"`
+	Differences []Difference `json:"differences" doc:"the first of them"`
+	Problem     string       `json:"problem,omitempty" doc:"why the verification failed; left out when it did not"`
+}
+
+// Difference is a value in which the paths differ.
+type Difference struct {
+	Feature string                   `json:"feature"`
+	Keys    map[string]feature.Value `json:"keys"`
+	At      time.Time                `json:"at"`
+	Online  Cell                     `json:"online"`
+	Offline Cell                     `json:"offline"`
+	Events  json.RawMessage          `json:"events,omitempty" doc:"the events behind it"`
+}
+
+// Cell is the answer for one feature and one key.
+type Cell struct {
+	Value     feature.Value  `json:"value"`
+	Status    feature.Status `json:"status"`
+	EventTime *time.Time     `json:"event_time"`
+}
+
+// CellOf returns c in the form of a body.
+func CellOf(c feature.Cell) Cell {
+	out := Cell{Value: c.Value, Status: c.Status}
+	if c.HasTime {
+		at := c.EventTime.Std()
+		out.EventTime = &at
+	}
+	return out
+}
+
+// SQLRequest asks for a look into the offline store.
+type SQLRequest struct {
+	Query  string `json:"query" doc:"one query that reads"`
+	Format string `json:"format,omitempty" doc:"json (the default) or ndjson"`
+}
+
+// SQLResponse is the result of a query in the format json. In the format ndjson each row is an object.
+type SQLResponse struct {
+	Columns []feature.Field     `json:"columns"`
+	Rows    [][]json.RawMessage `json:"rows"`
+}
+
+// Health is the body of the health and readiness checks.
+type Health struct {
+	Status string `json:"status" doc:"ok"`
+}

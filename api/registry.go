@@ -1,0 +1,60 @@
+package api
+
+import "github.com/lockstepfs/lockstep/feature"
+
+// RegistryRequest asks for the difference between definitions and the registry, or to make it.
+type RegistryRequest struct {
+	Files   map[string]string `json:"files" doc:"the YAML files by name"`
+	Upgrade []string          `json:"upgrade,omitempty" doc:"services to move to the newest versions of their views (rule G1)"`
+	Delete  []string          `json:"delete,omitempty" doc:"names to delete, such as view/departures"`
+}
+
+// Entities lists the entities.
+type Entities struct {
+	Entities []feature.Entity `json:"entities"`
+}
+
+// Sources lists the sources.
+type Sources struct {
+	Sources []feature.Source `json:"sources"`
+}
+
+// Feature is one feature of a view.
+type Feature struct {
+	Name    string        `json:"name"`
+	Type    feature.Type  `json:"type"`
+	Latest  string        `json:"latest" doc:"the source column whose newest value it is"`
+	TTL     feature.Span  `json:"ttl,omitempty"`
+	Default feature.Value `json:"default" doc:"replaces the value where there is none; null: no default"`
+}
+
+// View is a version of a view.
+type View struct {
+	Name     string         `json:"name"`
+	Version  int            `json:"version"`
+	Entity   feature.Entity `json:"entity"`
+	Keys     []string       `json:"keys" doc:"the source column of each part of the entity's key"`
+	Source   string         `json:"source"`
+	Delay    feature.Span   `json:"delay,omitempty"`
+	History  feature.Span   `json:"history"`
+	Features []Feature      `json:"features"`
+}
+
+// Views lists the live versions of the views.
+type Views struct {
+	Views []View `json:"views"`
+}
+
+// Service is a version of a service.
+type Service struct {
+	Name     string          `json:"name"`
+	Version  int             `json:"version"`
+	Views    []string        `json:"views" doc:"the view versions it pins (rule G1)"`
+	Keys     []feature.Field `json:"keys" doc:"the key names of requests and spines, with their types"`
+	Features []feature.Field `json:"features" doc:"the feature columns in order, with their types"`
+}
+
+// Services lists the newest version of every service, or all live versions of one.
+type Services struct {
+	Services []Service `json:"services"`
+}

@@ -1,0 +1,344 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/lockstepfs/lockstep/api"
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/rowjson"
+)
+
+// online answers POST /v1/features/online.
+func (s *Server) online(c *gin.Context) error {
+	if s.cfg.Reader == nil {
+		return absent("answer reads")
+	}
+	body, err := s.readJSON(c)
+	if err != nil {
+		return err
+	}
+	var req onlineRequest
+	if err := req.parse(body); err != nil {
+		return invalid(err)
+	}
+	p, err := s.plans.plan(s.cfg.Catalog(), req.service, req.features)
+	if err != nil {
+		return err
+	}
+	l := &feature.Lookup{Plan: p.plan, At: req.at}
+	if !req.timed {
+		if l.At, err = feature.TimeOf(s.cfg.Now()); err != nil {
+			return fmt.Errorf("read the clock: %w", err)
+		}
+	}
+	if l.Keys, err = req.keys(p.plan, s.cfg.MaxKeys); err != nil {
+		return err
+	}
+	a, err := s.lookup(c.Request.Context(), l, req.path)
+	if err != nil {
+		return err
+	}
+	s.answer(c, p, l, a)
+	return nil
+}
+
+func (s *Server) lookup(ctx context.Context, l *feature.Lookup, path feature.Path) (*feature.Answer, error) {
+	a, err := s.cfg.Reader.Lookup(ctx, l, path)
+	if err != nil {
+		return nil, err
+	}
+	if want := l.Rows() * len(l.Plan.Slots); len(a.Cells) != want {
+		return nil, fmt.Errorf("the reader answered %d cells for %d", len(a.Cells), want)
+	}
+	s.metrics.rows.WithLabelValues(string(a.Path)).Add(float64(l.Rows()))
+	return a, nil
+}
+
+// answer encodes a.
+func (s *Server) answer(c *gin.Context, p *compiled, l *feature.Lookup, a *feature.Answer) {
+	buf := buffers.Get().(*[]byte)
+	var counts [4]int
+	b := appendAnswer((*buf)[:0], p, l, a, &counts)
+	b = appendMeta(b, p, a, s.cfg.Lag().Milliseconds())
+	for status, n := range counts {
+		if n > 0 {
+			s.metrics.values[status].Add(float64(n))
+		}
+	}
+	h := c.Writer.Header()
+	h["Content-Type"] = jsonHeader
+	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	h[api.HeaderTypes] = []string{p.types}
+	h[api.HeaderKeyTypes] = []string{p.keyTypes}
+	_, _ = c.Writer.Write(b) // a client that has gone needs no answer
+	if cap(b) <= maxPooled {
+		*buf = b
+		buffers.Put(buf)
+	}
+}
+
+var jsonHeader = []string{api.MediaJSON}
+
+// onlineRequest is an api.OnlineRequest before the types of its keys are known.
+type onlineRequest struct {
+	service  string
+	features []string
+	entities []keyColumn
+	at       feature.Time
+	timed    bool
+	path     feature.Path
+}
+
+// keyColumn is the array of one key name, unparsed: part of the body.
+type keyColumn struct {
+	name string
+	raw  []byte
+}
+
+var onlineFields = []string{"service", "features", "entities", "request", "events", "at", "path"}
+
+// parse reads the body. Every part may be null, which means left out.
+func (r *onlineRequest) parse(body []byte) error {
+	r.path = feature.PathAuto
+	sc := &scanner{data: body}
+	err := sc.object(func(name []byte) error {
+		if sc.peek() == 'n' {
+			return sc.skip()
+		}
+		switch string(name) {
+		case "service":
+			return r.text(sc, "service", func(v string) error { r.service = v; return nil })
+		case "features":
+			return r.parseFeatures(sc)
+		case "entities":
+			return r.parseEntities(sc)
+		case "at":
+			return r.text(sc, "at", r.parseAt)
+		case "path":
+			return r.text(sc, "path", r.parsePath)
+		case "request", "events":
+			return later(sc, string(name))
+		default:
+			return unknownName("field", string(name), onlineFields)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return sc.end()
+}
+
+// fieldError is about one field of the request.
+func fieldError(name, format string, args ...any) error {
+	return feature.Errorf(feature.CodeInvalid, "field "+name+": "+format, args...)
+}
+
+func (r *onlineRequest) text(sc *scanner, name string, set func(string) error) error {
+	if sc.peek() != '"' {
+		return r.wrong(sc, name, "a string")
+	}
+	v, err := sc.text()
+	if err != nil {
+		return err
+	}
+	return set(string(v))
+}
+
+// wrong is the error for a value of another kind than expected, unless the text is not JSON at all.
+func (r *onlineRequest) wrong(sc *scanner, name, expected string) error {
+	v, err := sc.span()
+	if err != nil {
+		return err
+	}
+	return fieldError(name, "expected %s, got %s", expected, kindOf(v))
+}
+
+// kindOf returns the kind of a JSON value in words.
+func kindOf(raw []byte) string {
+	switch raw[0] {
+	case '"':
+		return rowjson.String.String()
+	case '{':
+		return rowjson.Object.String()
+	case '[':
+		return rowjson.Array.String()
+	case 't':
+		return rowjson.True.String()
+	case 'f':
+		return rowjson.False.String()
+	case 'n':
+		return rowjson.Null.String()
+	default:
+		return rowjson.Number.String()
+	}
+}
+
+func (r *onlineRequest) parseAt(v string) error {
+	at, err := feature.ParseTime(v)
+	if err != nil {
+		return fieldError("at", "%w", err)
+	}
+	r.at, r.timed = at, true
+	return nil
+}
+
+func (r *onlineRequest) parsePath(v string) error {
+	switch p := feature.Path(v); p {
+	case feature.PathAuto, feature.PathOnline, feature.PathOffline:
+		r.path = p
+		return nil
+	default:
+		return fieldError("path", "unknown path %q: expected auto, online or offline", v)
+	}
+}
+
+func (r *onlineRequest) parseFeatures(sc *scanner) error {
+	if sc.peek() != '[' {
+		return r.wrong(sc, "features", "an array of strings")
+	}
+	return sc.array(func() error {
+		return r.text(sc, "features", func(v string) error { r.features = append(r.features, v); return nil })
+	})
+}
+
+func (r *onlineRequest) parseEntities(sc *scanner) error {
+	if sc.peek() != '{' {
+		return r.wrong(sc, "entities", "an object")
+	}
+	return sc.object(func(name []byte) error {
+		raw, err := sc.span()
+		if err != nil {
+			return err
+		}
+		if raw[0] != '[' {
+			return feature.Errorf(feature.CodeInvalid, "field entities: expected an array for key %q, got %s", name, kindOf(raw))
+		}
+		r.entities = append(r.entities, keyColumn{string(name), raw})
+		return nil
+	})
+}
+
+// later refuses a part of the contract that this version does not have, unless it is empty.
+func later(sc *scanner, name string) error {
+	raw, err := sc.span()
+	if err != nil {
+		return err
+	}
+	if s := strings.Join(strings.Fields(string(raw)), ""); s == "{}" || s == "[]" {
+		return nil
+	}
+	return fieldError(name, "not supported yet")
+}
+
+// keys returns the key columns of the plan from the request, converted (rule K4). The error names every key
+// that is missing or unknown and every value that cannot be taken, up to a hundred.
+func (r *onlineRequest) keys(p *feature.Plan, limit int) ([][]feature.Value, error) {
+	if err := r.checkNames(p); err != nil {
+		return nil, err
+	}
+	var bad []feature.Detail
+	columns := make([][]feature.Value, len(p.Keys))
+	for i, f := range p.Keys {
+		raw := r.column(f.Name)
+		column, details, err := parseKeys(raw, f, limit)
+		if err != nil {
+			return nil, err
+		}
+		columns[i], bad = column, append(bad, details...)
+	}
+	for i, f := range p.Keys {
+		if n, first := len(columns[i]), len(columns[0]); n != first {
+			bad = append(bad, feature.Detail{Field: f.Name, Message: fmt.Sprintf("has %d values, %s has %d", n, p.Keys[0].Name, first)})
+		}
+	}
+	if len(bad) == 0 {
+		return columns, nil
+	}
+	err := feature.Errorf(feature.CodeInvalid, "the keys cannot be taken")
+	err.Details = bad[:min(len(bad), maxDetails)]
+	return nil, err
+}
+
+const maxDetails = 100
+
+func (r *onlineRequest) column(name string) []byte {
+	for i := range r.entities {
+		if r.entities[i].name == name {
+			return r.entities[i].raw
+		}
+	}
+	return nil
+}
+
+func (r *onlineRequest) checkNames(p *feature.Plan) error {
+	var bad []feature.Detail
+	var expected []string
+	for _, f := range p.Keys {
+		expected = append(expected, f.Name)
+		if r.column(f.Name) == nil {
+			bad = append(bad, feature.Detail{Field: f.Name, Message: "missing: expected an array of " + f.Type.String()})
+		}
+	}
+	for _, k := range r.entities {
+		if feature.FieldIndex(p.Keys, k.name) < 0 {
+			bad = append(bad, feature.Detail{Field: k.name, Message: "unknown key: expected " + strings.Join(expected, ", ")})
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	err := feature.Errorf(feature.CodeInvalid, "the keys of the request are not those of the features")
+	err.Details = bad[:min(len(bad), maxDetails)]
+	return err
+}
+
+// parseKeys reads an array that was scanned before.
+func parseKeys(raw []byte, f feature.Field, limit int) (column []feature.Value, bad []feature.Detail, err error) {
+	sc := &scanner{data: raw}
+	column = make([]feature.Value, 0, min(len(raw)/4+1, limit))
+	err = sc.array(func() error {
+		if len(column) == limit {
+			return feature.Errorf(feature.CodeTooLarge, "key %s has more than %d values, the limit of one request", f.Name, limit)
+		}
+		t, err := keyToken(sc)
+		if err != nil {
+			return err
+		}
+		v, err := t.Value(f.Type)
+		if err != nil && len(bad) < maxDetails {
+			row := len(column)
+			bad = append(bad, feature.Detail{Row: &row, Field: f.Name, Message: err.Error()})
+		}
+		column = append(column, v)
+		return nil
+	})
+	return column, bad, invalid(err)
+}
+
+// keyToken consumes one value in the form in which events are read too, so that both convert alike.
+func keyToken(sc *scanner) (t rowjson.Token, err error) {
+	switch c := sc.peek(); c {
+	case '"':
+		t.Kind = rowjson.String
+		t.Text, err = sc.text()
+	case 'n':
+		return rowjson.Token{Kind: rowjson.Null}, sc.skip()
+	case 't':
+		return rowjson.Token{Kind: rowjson.True}, sc.skip()
+	case 'f':
+		return rowjson.Token{Kind: rowjson.False}, sc.skip()
+	case '[':
+		return rowjson.Token{Kind: rowjson.Array}, sc.skip()
+	case '{':
+		return rowjson.Token{Kind: rowjson.Object}, sc.skip()
+	default:
+		t.Kind = rowjson.Number
+		t.Text, err = sc.number()
+	}
+	return t, err
+}

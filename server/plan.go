@@ -1,0 +1,88 @@
+package server
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// compiled is a plan with what every answer to it has in common.
+type compiled struct {
+	plan     *feature.Plan
+	names    []byte // "names":[...] of the answer
+	service  []byte // the service's name and version, or "", as JSON
+	types    string // of the features, for api.HeaderTypes
+	keyTypes string // of the keys, for api.HeaderKeyTypes
+}
+
+func compile(p *feature.Plan) *compiled {
+	c := &compiled{plan: p, service: []byte(`""`)}
+	list, _ := json.Marshal(p.Names) // strings cannot fail to encode
+	c.names = append([]byte(`"names":`), list...)
+	if p.Service.Name != "" {
+		c.service, _ = json.Marshal(p.Service.String())
+	}
+	types := make([]string, len(p.Slots))
+	for i, s := range p.Slots {
+		types[i] = p.Items[s.Item].View.Features[s.Feature].Type.String()
+	}
+	c.types = strings.Join(types, ",")
+	keys := make([]string, len(p.Keys))
+	for i, k := range p.Keys {
+		keys[i] = k.Type.String()
+	}
+	c.keyTypes = strings.Join(keys, ",")
+	return c
+}
+
+// maxPlans bounds a planCache: lists of features are chosen by clients.
+const maxPlans = 1024
+
+// planCache remembers the plans of one catalog.
+type planCache struct{ current atomic.Pointer[planSet] }
+
+type planSet struct {
+	catalog *feature.Catalog
+	plans   sync.Map // key → *compiled
+	size    atomic.Int64
+}
+
+// plan returns the plan of a service or of a list of features; exactly one must be given.
+func (p *planCache) plan(catalog *feature.Catalog, service string, features []string) (*compiled, error) {
+	switch {
+	case service == "" && len(features) == 0:
+		return nil, feature.Errorf(feature.CodeInvalid, "name a service, or features")
+	case service != "" && len(features) > 0:
+		return nil, feature.Errorf(feature.CodeInvalid, "name either a service or features, not both")
+	}
+	set := p.current.Load()
+	if set == nil || set.catalog != catalog {
+		set = &planSet{catalog: catalog}
+		p.current.Store(set)
+	}
+	key := service
+	if service == "" {
+		key = "\x00" + strings.Join(features, "\x00")
+	}
+	if c, ok := set.plans.Load(key); ok {
+		return c.(*compiled), nil
+	}
+	var plan *feature.Plan
+	var err error
+	if service != "" {
+		plan, err = catalog.PlanService(service)
+	} else {
+		plan, err = catalog.PlanFeatures(features)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := compile(plan)
+	if set.size.Add(1) <= maxPlans {
+		set.plans.Store(key, c)
+	}
+	return c, nil
+}
