@@ -146,9 +146,9 @@ func (d *decoder) is(n *node, s shape, expected string) bool {
 }
 
 // text decodes text into p.
-func (d *decoder) text(p *string, expected string) func(*node) {
+func (d *decoder) text(p *string) func(*node) {
 	return func(n *node) {
-		if d.is(n, shapeText, expected) {
+		if d.is(n, shapeText, "text") {
 			*p = n.text
 		}
 	}
@@ -256,6 +256,7 @@ func (d *decoder) plain(n *node) (any, bool) {
 	case shapeMap:
 		d.problems.add(n.spot, "expected a value, got a map: put text that contains a colon in quotes")
 		return nil, false
+	case shapeText, shapeBool:
 	case shapeNumber:
 		if n.value == nil {
 			d.problems.add(n.spot, "expected a decimal number in range, got %s: put it in quotes if it is meant as text", short(n.text))

@@ -66,7 +66,9 @@ func (f *flat) walk(path string, dec *json.Decoder) {
 	switch raw[0] {
 	case '{':
 		in := json.NewDecoder(strings.NewReader(string(raw)))
-		in.Token()
+		if _, err := in.Token(); err != nil {
+			return
+		}
 		for in.More() {
 			key, _ := in.Token()
 			f.walk(join(path, fmt.Sprint(key)), in)

@@ -26,7 +26,7 @@ func FuzzParse(f *testing.F) {
 			if err != nil {
 				f.Fatal(err)
 			}
-			for _, part := range bytes.Split(data, []byte("\n\n")) {
+			for part := range bytes.SplitSeq(data, []byte("\n\n")) {
 				f.Add(bytes.TrimPrefix(part, []byte("parse\n")))
 			}
 		}

@@ -10,8 +10,8 @@ import (
 // aboutMembers are the keys that every kind has.
 func (d *decoder) aboutMembers(a *About) []member {
 	return []member{
-		{name: "description", set: d.text(&a.Description, "text")},
-		{name: "owner", set: d.text(&a.Owner, "text")},
+		{name: "description", set: d.text(&a.Description)},
+		{name: "owner", set: d.text(&a.Owner)},
 		{name: "tags", set: d.texts(&a.Tags, "a map of text", nil)},
 	}
 }
@@ -86,7 +86,7 @@ func (d *decoder) entity(n *node) *Entity {
 			d.members(n, "a key part", []member{
 				{name: "name", need: "a name", set: d.named(&p.Name, "key part", columnNameError)},
 				{name: "type", need: "int64, string, bool or timestamp", set: d.dataType(&p.Type)},
-				{name: "description", set: d.text(&p.Description, "text")},
+				{name: "description", set: d.text(&p.Description)},
 			})
 			e.Key = append(e.Key, p)
 		})}))
@@ -151,7 +151,7 @@ func (d *decoder) feature(n *node) Feature {
 		{name: "latest", need: "the name of a column", set: d.reference(&f.Latest, "a column")},
 		{name: "ttl", set: d.span(&f.TTL, feature.Microsecond)},
 		{name: "default", set: d.constant(&f.Default)},
-		{name: "description", set: d.text(&f.Description, "text")},
+		{name: "description", set: d.text(&f.Description)},
 		{name: "where", later: "conditions (where)"},
 		{name: "window", later: "window features (window)"},
 		{name: "hop", later: "window features (hop)"},

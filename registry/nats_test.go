@@ -1,7 +1,6 @@
 package registry_test
 
 import (
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -16,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // startServer runs a NATS server with JetStream in this process until the test ends or stop is called.
 func startServer(t *testing.T, o server.Options) (s *server.Server, stop func()) {

@@ -167,8 +167,10 @@ func (p *planner) compatible(was, now definition) {
 		}
 	}
 	for _, f := range []struct{ path, was, now string }{
-		{"event_time", old.EventTime, s.EventTime}, {"available_at", old.AvailableAt, s.AvailableAt},
-		{"tiebreak", old.Tiebreak, s.Tiebreak}, {"deleted", old.Deleted, s.Deleted},
+		{"event_time", old.EventTime, s.EventTime},
+		{"available_at", old.AvailableAt, s.AvailableAt},
+		{"tiebreak", old.Tiebreak, s.Tiebreak},
+		{"deleted", old.Deleted, s.Deleted},
 	} {
 		if f.was != f.now {
 			p.problems.add(s.value(f.path), "%s of source %s cannot become %s, it is %s; %s", f.path, s.Name, orNothing(f.now), orNothing(f.was), advice)

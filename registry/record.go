@@ -150,11 +150,10 @@ func (o *object) newest() *version { return o.Versions[len(o.Versions)-1] }
 func (o *object) String() string { return string(o.Kind) + " " + o.Name }
 
 // add appends a version.
-func (o *object) add(v version) *version {
+func (o *object) add(v version) {
 	v.Version = o.newest().Version + 1
 	o.Versions = append(o.Versions, &v)
 	o.Deleted = false
-	return &v
 }
 
 // live returns the versions of o that are served: of a service all that were not deleted, of a view the
@@ -204,6 +203,7 @@ func (r *record) dependents(o *object) []string {
 		for _, v := range o.Versions {
 			out = append(out, r.pinning(o.Name, v.Version)...)
 		}
+	case KindService: // nothing is built on services
 	}
 	return out
 }

@@ -153,7 +153,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		began := time.Now()
 		if err := r.follow(ctx); err != nil && ctx.Err() == nil {
-			r.log.Warn("the registry cannot be followed; the last definitions stay", "error", err)
+			r.log.Warn("the registry cannot be followed; the last definitions stay", slog.Any("error", err))
 		}
 		if wait *= 2; time.Since(began) > most {
 			wait = least
@@ -202,7 +202,7 @@ func (r *Registry) follow(ctx context.Context) error {
 				continue
 			}
 			if _, err := r.adopt(entry.Value(), entry.Revision()); err != nil {
-				r.log.Error("a revision of the registry cannot be used; the last definitions stay", "revision", entry.Revision(), "error", err)
+				r.log.Error("a revision of the registry cannot be used; the last definitions stay", slog.Uint64("revision", entry.Revision()), slog.Any("error", err))
 			}
 		}
 	}
@@ -213,6 +213,6 @@ func (r *Registry) refresh(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if _, _, err := r.load(ctx); err != nil {
-		r.log.Warn("the registry cannot be read; the last definitions stay", "error", err)
+		r.log.Warn("the registry cannot be read; the last definitions stay", slog.Any("error", err))
 	}
 }

@@ -56,7 +56,7 @@ func TestSchemaAcceptsGood(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, text := range strings.Split(strings.TrimSuffix("\n"+string(data), "...\n"), "\n---") {
+		for text := range strings.SplitSeq(strings.TrimSuffix("\n"+string(data), "...\n"), "\n---") {
 			doc := document(t, text)
 			if doc == nil {
 				continue
