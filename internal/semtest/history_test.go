@@ -203,6 +203,3 @@ func compareSets(got, want *feature.Batch) error {
 	}
 	return nil
 }
-
-// The oracle agrees with itself; the test shows that histories can be drawn and how hard they are.
-func TestHistoriesOracle(t *testing.T) { testHistories(t, oracleExecution) }

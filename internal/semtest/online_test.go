@@ -28,8 +28,7 @@ const (
 func TestOnline(t *testing.T) {
 	for _, m := range []mode{inMemory, flushed, restarted, joined} {
 		t.Run(string(m), func(t *testing.T) {
-			semtest.Run(t, scripts, onlineExecution(m))
-			testHistories(t, onlineExecution(m))
+			testExecution(t, onlineExecution(m))
 		})
 	}
 }
