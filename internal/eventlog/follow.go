@@ -38,7 +38,8 @@ func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 func (e *CorruptError) Unwrap() error { return e.Err }
 
 const (
-	readAhead     = 256 // messages that are on their way to a reader
+	readAhead     = 1024 // messages that are on their way to a reader
+	readBytes     = 32 * mib
 	pullExpiry    = 4 * time.Second
 	pullHeartbeat = time.Second // a reader that hears nothing for two of these begins again
 )
@@ -114,7 +115,8 @@ func (f *follower) read(ctx context.Context) error {
 		defer cancel()
 		_ = f.log.js.DeleteConsumer(ctx, f.stream, consumer.CachedInfo().Name)
 	}()
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(readAhead), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAhead, readBytes),
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
 		f.mend("read consumer", err)
 		return nil

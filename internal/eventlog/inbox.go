@@ -223,7 +223,7 @@ func (in *inboxReader) publish(ctx context.Context, c *call, covered uint64) err
 	for {
 		c := &call{pieces: c.pieces, bytes: c.bytes, done: make(chan outcome, 1)}
 		c.inbox = &mark{text: fmt.Sprintf("%s %d", in.log.inboxID, covered), after: in.last}
-		last, err := in.log.queue.submit(ctx, c)
+		last, err := in.log.submit(ctx, c)
 		switch {
 		case err == nil:
 			in.last = last

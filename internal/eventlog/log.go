@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,14 +20,15 @@ type Log struct {
 	server  *embedded // nil when the servers are elsewhere
 	conn    *nats.Conn
 	js      jetstream.JetStream
-	id      string // of LOCKSTEP_LOG
-	inboxID string // of LOCKSTEP_IN
-	queue   *queue
+	id      string        // of LOCKSTEP_LOG
+	inboxID string        // of LOCKSTEP_IN
+	single  *queue        // calls whose rows go into one message
+	several *queue        // calls whose rows take several, all or none, and those of the inbox
 	name    string        // begins the ids of this Log's messages
 	next    atomic.Uint64 // number of the next message
 	acked   atomic.Uint64 // a sequence that the log has reached: a repetition of a publish lies behind it
 	cancel  context.CancelFunc
-	done    chan struct{} // closed when the committer has ended
+	done    chan struct{} // closed when the committers have ended
 }
 
 // Open opens the log, and makes it if there is none: by a server in this process or at cfg.URL. It fails with
@@ -38,7 +40,8 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, queue: newQueue(cfg.QueueBytes), name: rand.Text()[:13], done: make(chan struct{})}
+	r := newRoom(cfg.QueueBytes)
+	l := &Log{cfg: cfg, single: newQueue(r), several: newQueue(r), name: rand.Text()[:13], done: make(chan struct{})}
 	if err := l.open(ctx); err != nil {
 		l.disconnect()
 		return nil, err
@@ -47,7 +50,10 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	l.cancel = cancel
 	go func() {
 		defer close(l.done)
-		l.commitAll(run)
+		var lanes sync.WaitGroup
+		lanes.Go(func() { l.commitSingle(run) })
+		lanes.Go(func() { l.commitSeveral(run) })
+		lanes.Wait()
 	}()
 	return l, nil
 }
@@ -122,7 +128,7 @@ func (l *Log) where() string {
 
 // Close ends the log: publishes that wait are finished first, later ones fail. An embedded server is stopped.
 func (l *Log) Close() error {
-	if !l.queue.close() {
+	if !l.single.close() || !l.several.close() {
 		return nil
 	}
 	patience := time.AfterFunc(attempt, l.cancel)

@@ -142,19 +142,25 @@ func TestPublishErrors(t *testing.T) {
 	if _, err := l.Publish(within(t), rows(0, 10), big); !errors.Is(err, feature.ErrTooLarge) {
 		t.Errorf("Publish of a row of 9 MB: %v, want %s", err, feature.CodeTooLarge)
 	}
-	many := make([]*feature.Batch, 0, 700)
-	half := feature.NewBatch(clicks)
-	for range 2 {
-		half.Append([]feature.Value{feature.Int64Value(1), feature.StringValue(strings.Repeat("x", 100<<10)), {}})
+	wide := feature.NewBatch(clicks)
+	for range 100 {
+		wide.Append([]feature.Value{feature.Int64Value(1), feature.StringValue(strings.Repeat("x", 1<<20)), {}})
 	}
-	for range cap(many) {
-		many = append(many, half)
+	if _, err := l.Publish(within(t), wide); !errors.Is(err, feature.ErrTooLarge) || !strings.Contains(err.Error(), "67108864") {
+		t.Errorf("Publish of 100 MB: %v, want %s that names the limit", err, feature.CodeTooLarge)
+	}
+	var many []*feature.Batch
+	for i := range 1001 {
+		many = append(many, rowsOf(&feature.Source{Name: fmt.Sprintf("s%d", i), Columns: clicks.Columns}, 0, 1))
 	}
 	if _, err := l.Publish(within(t), many...); !errors.Is(err, feature.ErrTooLarge) || !strings.Contains(err.Error(), "1000") {
-		t.Errorf("Publish of 1400 groups: %v, want %s that names the limit", err, feature.CodeTooLarge)
+		t.Errorf("Publish of 1001 sources: %v, want %s that names the limit", err, feature.CodeTooLarge)
 	}
 	if n := last(t, l); n != 0 {
 		t.Errorf("the log has %d messages, want none", n)
+	}
+	if seq := publish(t, l, many[:1000]...); seq != 1000 {
+		t.Errorf("Publish of 1000 sources = %d, want 1000", seq)
 	}
 }
 
@@ -410,8 +416,8 @@ func TestTailEnds(t *testing.T) {
 
 // TestTailFallsBehind trims the log under a slow reader.
 func TestTailFallsBehind(t *testing.T) {
-	l := open(t, eventlog.Config{})
-	const n = 600 // more than is on its way to a reader
+	l := open(t, eventlog.Config{Durability: eventlog.OS})
+	const n = 3000 // more than is on its way to a reader
 	for i := range n {
 		publish(t, l, rows(i, 1))
 	}

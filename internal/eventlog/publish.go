@@ -11,20 +11,23 @@ import (
 )
 
 const (
-	groupBytes   = 128 << 10 // most bytes of a row group as wire.GroupBound counts them, about twice what it takes
-	groupsAtOnce = 1000      // messages that JetStream publishes as one atomic batch
-	headerBytes  = 4 << 10   // room for the headers of a message
+	groupBytes   = 1 << 20  // most bytes of a row group as wire.GroupBound counts them, two or three times what it takes
+	callBytes    = 64 << 20 // most bytes of one call, counted so too
+	groupsAtOnce = 1000     // messages that JetStream publishes as one atomic batch
+	headerBytes  = 4 << 10  // room for the headers of a message
 )
 
 // Publish appends the rows of the batches, all or none of them, and returns the sequence of the message that
 // holds the last of them: whoever has applied the log up to it has applied them all. Rows of one source keep
 // their order. It returns when the log has them as its Durability says.
 //
-// Callers at the same time share messages and acknowledgements. While too much waits, Publish waits too. It
-// reads the batches until it returns.
+// Callers at the same time share messages and acknowledgements. Rows of one source that fit a message, some ten
+// thousand, take about as long as the disk needs to write them; more, or several sources, are an atomic batch of
+// JetStream, which takes some ten milliseconds. While too much waits, Publish waits too. It reads the batches
+// until it returns.
 //
 // Without rows it returns 0. It fails with feature.CodeInvalid for a source whose name cannot be part of a
-// subject, feature.CodeTooLarge for more than about 64 MB at once or a row that no message can hold,
+// subject, feature.CodeTooLarge for more than 64 MB at once or a row that no message can hold,
 // feature.CodeOverloaded if the log is full or ctx ended while Publish waited its turn, and
 // feature.CodeUnavailable if the servers did not answer; only then, or if ctx ended later, is it unknown
 // whether the log took the rows, and the error says so.
@@ -33,13 +36,21 @@ func (l *Log) Publish(ctx context.Context, batches ...*feature.Batch) (last uint
 	if err != nil || len(c.pieces) == 0 {
 		return 0, err
 	}
-	return l.queue.submit(ctx, c)
+	return l.submit(ctx, c)
+}
+
+// submit hands the call to the lane that suits it, and waits.
+func (l *Log) submit(ctx context.Context, c *call) (uint64, error) {
+	if len(c.pieces) == 1 && c.inbox == nil {
+		return l.single.submit(ctx, c)
+	}
+	return l.several.submit(ctx, c)
 }
 
 // newCall cuts batches into pieces that fit a message each.
 func (l *Log) newCall(batches []*feature.Batch) (*call, error) {
 	c := &call{done: make(chan outcome, 1)}
-	limit := int(l.conn.MaxPayload()) - headerBytes
+	limit := int(l.conn.MaxPayload()) - headerBytes // what a message holds
 	for _, b := range batches {
 		if b.Rows == 0 {
 			continue
@@ -51,11 +62,26 @@ func (l *Log) newCall(batches []*feature.Batch) (*call, error) {
 			return nil, err
 		}
 	}
-	if len(c.pieces) > groupsAtOnce {
-		return nil, feature.Errorf(feature.CodeTooLarge, "%d bytes of rows at once: the log takes at most %d row groups of about %d KB, publish fewer at a time",
-			c.bytes, groupsAtOnce, groupBytes>>11)
+	if len(c.pieces) > 1 {
+		c.join()
+	}
+	if c.bytes > callBytes || len(c.pieces) > groupsAtOnce {
+		return nil, feature.Errorf(feature.CodeTooLarge, "%d bytes of rows in %d row groups at once: the log takes at most %d in %d, publish fewer at a time",
+			c.bytes, len(c.pieces), callBytes, groupsAtOnce)
 	}
 	return c, nil
+}
+
+// join makes one piece of those that go into one message.
+func (c *call) join() {
+	var p packer
+	for _, x := range c.pieces {
+		p.place(x)
+	}
+	c.pieces = c.pieces[:0:0]
+	for i := range p.groups {
+		c.pieces = append(c.pieces, piece{p.groups[i].batch(), p.groups[i].bound})
+	}
 }
 
 func checkBatch(b *feature.Batch) error {
@@ -103,7 +129,7 @@ func (c *call) cut(b *feature.Batch, limit int) error {
 type call struct {
 	pieces []piece
 	bytes  int64
-	last   int          // index of the message with the last rows, once packed
+	last   int          // index of the commit's message with the last rows, once packed
 	done   chan outcome // capacity 1, so that the committer never waits for a caller that went away
 	taken  bool         // by the committer; guarded by the queue's mutex
 	inbox  *mark        // not nil: these rows came through the inbox and go out alone
@@ -138,12 +164,10 @@ func (p *packer) add(c *call) bool {
 	if len(p.calls) > 0 && (c.inbox != nil || p.inbox != nil || len(p.groups)+len(c.pieces) > groupsAtOnce || p.bytes+c.bytes > commitBytes) {
 		return false
 	}
-	if p.open == nil {
-		p.open = map[string]int{}
-	}
 	p.calls = append(p.calls, c)
 	p.bytes += c.bytes
 	p.inbox = c.inbox
+	c.last = 0
 	for _, piece := range c.pieces {
 		c.last = max(c.last, p.place(piece))
 	}
@@ -158,6 +182,9 @@ func (p *packer) place(x piece) int {
 			g.bound += x.bound
 			return at
 		}
+	}
+	if p.open == nil {
+		p.open = map[string]int{}
 	}
 	p.groups = append(p.groups, group{[]piece{x}, x.bound})
 	p.open[x.batch.Source] = len(p.groups) - 1

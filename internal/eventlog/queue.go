@@ -12,10 +12,20 @@ import (
 
 const commitBytes = 32 * mib // most bytes of rows that go out in one commit, unless a single call has more
 
+// room is what calls that wait, or are on their way, may take.
+type room struct {
+	*semaphore.Weighted // bytes; FIFO, so that a large call is not overtaken forever
+	size                int64
+}
+
+func newRoom(size int64) *room { return &room{semaphore.NewWeighted(size), size} }
+
+// weight is what c takes of it; a call larger than the room takes all of it.
+func (r *room) weight(c *call) int64 { return min(c.bytes, r.size) }
+
 // queue holds the calls that wait to be published, oldest first.
 type queue struct {
-	room *semaphore.Weighted // bytes; FIFO, so that a large call is not overtaken forever
-	size int64
+	room *room
 	wake chan struct{} // capacity 1: there is something to look at
 
 	mu     sync.Mutex
@@ -23,22 +33,17 @@ type queue struct {
 	closed bool
 }
 
-func newQueue(size int64) *queue {
-	return &queue{room: semaphore.NewWeighted(size), size: size, wake: make(chan struct{}, 1)}
-}
+func newQueue(r *room) *queue { return &queue{room: r, wake: make(chan struct{}, 1)} }
 
 func errClosed() error { return feature.Errorf(feature.CodeUnavailable, "the log is closed") }
 
-// weight is the room that c takes; a call larger than the queue takes all of it.
-func (q *queue) weight(c *call) int64 { return min(c.bytes, q.size) }
-
 // submit waits for room and then for the outcome.
 func (q *queue) submit(ctx context.Context, c *call) (uint64, error) {
-	if err := q.room.Acquire(ctx, q.weight(c)); err != nil {
+	if err := q.room.Acquire(ctx, q.room.weight(c)); err != nil {
 		return 0, feature.Errorf(feature.CodeOverloaded, "wait for room in the log's queue, nothing was published: %w", err)
 	}
 	if !q.push(c) {
-		q.room.Release(q.weight(c))
+		q.room.Release(q.room.weight(c))
 		return 0, errClosed()
 	}
 	select {
@@ -88,7 +93,7 @@ func (q *queue) withdraw(c *call) bool {
 			break
 		}
 	}
-	q.room.Release(q.weight(c))
+	q.room.Release(q.room.weight(c))
 	return true
 }
 
@@ -122,16 +127,10 @@ func (q *queue) pack() (p *packer, closed bool) {
 	return p, q.closed
 }
 
-// finish gives every call of the commit its outcome. base is the sequence of the commit's first message.
-func (q *queue) finish(p *packer, base uint64, err error) {
-	for _, c := range p.calls {
-		o := outcome{err: err}
-		if err == nil {
-			o.seq = base + uint64(c.last)
-		}
-		c.done <- o
-		q.room.Release(q.weight(c))
-	}
+// finish gives a call its outcome.
+func (q *queue) finish(c *call, seq uint64, err error) {
+	c.done <- outcome{seq, err}
+	q.room.Release(q.room.weight(c))
 }
 
 // close refuses further calls; false if it was closed before.
