@@ -37,9 +37,12 @@ type definition interface {
 	place() *origin
 }
 
-// all returns every definition, each after those it builds on.
+// all returns every definition, each after those it builds on; none for nil.
 func (d *Definitions) all() []definition {
 	var all []definition
+	if d == nil {
+		return nil
+	}
 	for _, e := range d.Entities {
 		all = append(all, e)
 	}

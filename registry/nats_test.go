@@ -1,7 +1,9 @@
 package registry_test
 
 import (
+	"context"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,16 +76,18 @@ func open(t *testing.T, s *server.Server) *registry.Registry {
 	return r
 }
 
-// run runs r until the test ends.
-func run(t *testing.T, r *registry.Registry) {
+// run runs r until the test ends or stop is called.
+func run(t *testing.T, r *registry.Registry) (stop func()) {
 	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	ctx := t.Context()
 	go func() { done <- r.Run(ctx) }()
-	// t.Context is cancelled just before this.
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run = %v, want nil when its context ends", err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }

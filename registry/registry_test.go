@@ -188,7 +188,7 @@ func TestServerAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, r)
+	stopRun := run(t, r)
 	if _, err := r.Apply(t.Context(), entity(t, "before"), registry.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +225,7 @@ func TestServerAway(t *testing.T) {
 	if cat := r.Catalog(); cat.Entity("before") == nil || cat.Entity("after") == nil {
 		t.Errorf("entities after the restart: %v", cat.Entities)
 	}
+	stopRun() // while the server is there to be told: else it waits for an answer
 }
 
 func TestNewerFormat(t *testing.T) {
