@@ -56,6 +56,9 @@ func Open(ctx context.Context, js jetstream.JetStream, log *slog.Logger) (*Regis
 			Bucket: bucket, Description: "Lockstep definitions", History: history, Storage: jetstream.FileStorage,
 		})
 	}
+	if errors.Is(err, jetstream.ErrBucketExists) { // somebody else made it just now
+		kv, err = js.KeyValue(ctx, bucket)
+	}
 	if err != nil {
 		return nil, feature.Errorf(feature.CodeUnavailable, "open the registry: %w", err)
 	}

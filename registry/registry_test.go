@@ -148,14 +148,19 @@ func TestConcurrentApply(t *testing.T) {
 	}
 }
 
-// TestConcurrentSame says that of many who apply one folder one changes the registry.
+// TestConcurrentSame says that of many who open an empty registry and apply one folder one changes it.
 func TestConcurrentSame(t *testing.T) {
 	s := embedded(t)
 	var wg sync.WaitGroup
 	changed := make(chan bool, 8)
 	for range 8 {
-		r, defs := open(t, s), parse(t, base)
+		js, defs := connect(t, "", nats.InProcessServer(s)), parse(t, base)
 		wg.Go(func() {
+			r, err := registry.Open(t.Context(), js, quiet)
+			if err != nil {
+				t.Error(err)
+				return
+			}
 			plan, err := r.Apply(t.Context(), defs, registry.Options{})
 			if err != nil {
 				t.Error(err)
