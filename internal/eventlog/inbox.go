@@ -45,7 +45,8 @@ type InboxHandler func(ctx context.Context, source string, rows [][]byte) (Inbox
 // Every accepted row gets into the log once, through crashes at any point and with any number of processes that
 // run Inbox: the row groups carry the place in the inbox that they cover, and the log takes them only behind
 // those of the place before. (A producer that repeats a message repeats its rows, unless it names it with
-// Nats-Msg-Id.) A refused row is kept at least once; a crash and a restart within two minutes do not double it.
+// Nats-Msg-Id.) A refused row is kept at least once, and once if whoever handles it again does so within two
+// minutes.
 // Rows of one source keep their order; of different sources, nothing is promised.
 func (l *Log) Inbox(ctx context.Context, handle InboxHandler) error {
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, longestRetryPause) {
@@ -202,7 +203,7 @@ func (in *inboxReader) put(ctx context.Context, chunk []message) (int, error) {
 		return 0, err
 	}
 	// Letters first: should we end in between, they are kept twice rather than not at all.
-	in.name(result.Letters)
+	in.name(chunk, result.Letters)
 	if err := in.log.Refuse(ctx, result.Letters...); err != nil {
 		return 0, err
 	}
@@ -264,18 +265,30 @@ func (in *inboxReader) handleAll(ctx context.Context, chunk []message) (InboxRes
 	return all, nil
 }
 
-// name gives letters ids that are the same when the same messages are handled again.
-func (in *inboxReader) name(letters []Letter) {
-	seen := map[uint64]int{}
-	for i := range letters {
-		x := &letters[i]
-		h := xxhash.New()
-		for _, s := range []string{x.Source, x.Field, x.Reason, string(x.Raw)} {
-			_, _ = h.WriteString(strconv.Itoa(len(s)) + ":" + s)
+// name gives letters ids that are the same whenever, and by whomever, the same messages are handled: the place of
+// the row in the inbox, which is told by its bytes.
+func (in *inboxReader) name(chunk []message, letters []Letter) {
+	if len(letters) == 0 {
+		return
+	}
+	type row struct {
+		source string
+		sum    uint64
+	}
+	places := map[row][]string{} // in order, where rows are equal
+	for _, m := range chunk {
+		for i, raw := range splitRows(m.Data()) {
+			r := row{source(m), xxhash.Sum64(raw)}
+			places[r] = append(places[r], fmt.Sprintf("%d-%d", m.seq(), i))
 		}
-		sum := h.Sum64()
-		x.id = fmt.Sprintf("%s-%d-%x-%d", in.log.inboxID, in.covered, sum, seen[sum])
-		seen[sum]++
+	}
+	for i := range letters {
+		r := row{letters[i].Source, xxhash.Sum64(letters[i].Raw)}
+		place := fmt.Sprintf("%d+%d", in.covered, i) // not a row as it came: by its place in the chunk
+		if p := places[r]; len(p) > 0 {
+			place, places[r] = p[0], p[1:]
+		}
+		letters[i].id = in.log.inboxID + "-" + place
 	}
 }
 
