@@ -29,10 +29,10 @@ type events struct {
 	KeyNames    []string // quoted columns of the key
 	Keys        []string // the key's parts, never NULL
 	KeyKinds    []feature.Kind
-	EventTime   string   // quoted
-	Time        string   // the event time in microseconds
-	Available   string   // the available_at in microseconds
-	Order       []string // what orders events of one time, ascending: tiebreak, sequence, index and columns (rules O1 and O2)
+	EventTime   string // quoted
+	EventMicros string // the event time in microseconds
+	Available   string // the available_at in microseconds
+	Order       []term // what orders events of one time, ascending: tiebreak, sequence, index and columns (rules O1 and O2)
 	Columns     []valueColumn
 	Deleted     string // 1 for a deleted event, else 0
 	Sequence    uint64
@@ -51,7 +51,7 @@ type valueColumn struct {
 // have equal positions, so that all their columns are needed to order them.
 func newEvents(src *feature.Source, keys, columns []string, tail bool) (*events, error) {
 	e := &events{Table: quote(eventTable(src.Name)), EventTime: quote(src.EventTime), Deleted: "0"}
-	e.Time = "toUnixTimestamp64Micro(" + e.EventTime + ")"
+	e.EventMicros = "toUnixTimestamp64Micro(" + e.EventTime + ")"
 	e.Available = "toUnixTimestamp64Micro(" + availableAt + ")"
 	for _, k := range keys {
 		f, err := field(src, k)
@@ -85,12 +85,12 @@ func field(src *feature.Source, column string) (feature.Field, error) {
 }
 
 // order is O1 and O2 after the event time, ascending, NULL lowest.
-func order(src *feature.Source, keys []string, tail bool) []string {
-	var o []string
+func order(src *feature.Source, keys []string, tail bool) []term {
+	var o []term
 	if src.Tiebreak != "" && src.Tiebreak != src.EventTime {
 		o = append(o, nullsFirst(newValueColumn(feature.Field{Name: src.Tiebreak, Type: tiebreakType(src)}, false))...)
 	}
-	o = append(o, "_seq", "_idx")
+	o = append(o, term{"_seq", "toUInt64(0)"}, term{"_idx", "toUInt32(0)"})
 	if !tail {
 		return o
 	}
@@ -110,7 +110,12 @@ func tiebreakType(src *feature.Source) feature.Type {
 	return feature.Int64
 }
 
-func nullsFirst(c valueColumn) []string { return []string{"toUInt8(NOT " + c.Null + ")", c.Expr} }
+// term is something to order by, and a value of its type.
+type term struct{ Expr, Zero string }
+
+func nullsFirst(c valueColumn) []term {
+	return []term{{"toUInt8(NOT " + c.Null + ")", "toUInt8(0)"}, {c.Expr, c.Zero}}
+}
 
 // keyExpr is a key part as reads compare it; the caller keeps NULL out.
 func keyExpr(f feature.Field, name string) string {

@@ -3,7 +3,7 @@ SELECT
 {{- range $i, $key := .Keys}}
     {{$key}} AS _k{{$i}},
 {{- end}}
-    {{.Time}} AS _x,
+    {{.EventMicros}} AS _x,
     _seq,
     _idx
 {{- range $i, $flags := .Flags}},
@@ -24,5 +24,5 @@ WHERE {{template "visible" .}}
             GROUP BY {{join .KeyNames ", "}}
         ))
 ORDER BY {{join .KeyAliases ", "}}, {{.EventTime}} DESC
-{{- range .Order}}, {{.}} DESC{{end}}
+{{- range .Order}}, {{.Expr}} DESC{{end}}
 LIMIT 1 BY {{join .KeyAliases ", "}}, _x

@@ -3,7 +3,7 @@ SELECT
 {{- range $i, $key := .Keys}}
     {{$key}} AS _k{{$i}},
 {{- end}}
-    {{.Time}} AS _x
+    {{.EventMicros}} AS _x
 {{- range $i, $flags := .Flags}},
     {{$flags}} AS _f{{$i}}
 {{- end}}
@@ -15,5 +15,5 @@ WHERE {{template "visible" .}}
     AND {{.EventTime}} <= fromUnixTimestamp64Micro({hi:Int64}, 'UTC')
     AND ({{join .KeyNames ", "}}) IN (SELECT {{join .Asked ", "}} FROM _keys)
 ORDER BY {{join .KeyAliases ", "}}, {{.EventTime}} DESC
-{{- range .Order}}, {{.}} DESC{{end}}
+{{- range .Order}}, {{.Expr}} DESC{{end}}
 LIMIT 1 BY {{join .KeyAliases ", "}}
