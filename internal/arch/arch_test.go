@@ -48,8 +48,9 @@ var allowed = map[string][]string{
 	"cmd/lockstep": {"feature", "api", "internal/chdb", "internal/eventlog", "internal/node", "internal/rowfile", "registry", "sdk"},
 }
 
-// inTests lists what the tests of any package may import besides; internal/semtest's tests drive everything.
-var inTests = []string{"internal/chtest", "internal/oracle", "internal/semtest", "internal/chdb", "internal/rowfile", "registry"}
+// inTests lists what the tests of any package may import besides; sdk is tested against a real server, and
+// internal/semtest's tests drive everything.
+var inTests = []string{"server", "internal/chtest", "internal/oracle", "internal/semtest", "internal/chdb", "internal/rowfile", "registry"}
 
 // everything lists the packages whose tests may import any package: they compare executions.
 var everything = []string{"internal/semtest", "internal/node", "cmd/lockstep", "materialize", "internal/verify"}
