@@ -159,6 +159,7 @@ var errNotSent = errors.New("not sent")
 func (l *Log) try(ctx context.Context, stream string, msgs []*nats.Msg) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
+	defer l.tries.add(cancel)()
 	if n := len(msgs); n > 1 {
 		id := fmt.Sprintf("%s-b%d", l.name, l.next.Add(1)) // a batch that was begun is not continued
 		for i, m := range msgs {
@@ -177,6 +178,38 @@ func (l *Log) try(ctx context.Context, stream string, msgs []*nats.Msg) (uint64,
 		return 0, err
 	}
 	return readAck(reply.Data, stream)
+}
+
+// tries are the requests that wait for an answer. They end when the connection does, after which none comes.
+type tries struct {
+	mu     sync.Mutex
+	cancel map[int]context.CancelFunc
+	next   int
+}
+
+// add notes a request and returns what forgets it.
+func (t *tries) add(cancel context.CancelFunc) (remove func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cancel == nil {
+		t.cancel = map[int]context.CancelFunc{}
+	}
+	id := t.next
+	t.next++
+	t.cancel[id] = cancel
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.cancel, id)
+	}
+}
+
+func (t *tries) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, cancel := range t.cancel {
+		cancel()
+	}
 }
 
 func readAck(data []byte, stream string) (uint64, error) {

@@ -27,6 +27,7 @@ type Log struct {
 	name    string        // begins the ids of this Log's messages
 	next    atomic.Uint64 // number of the next message
 	acked   atomic.Uint64 // a sequence that the log has reached: a repetition of a publish lies behind it
+	tries   tries
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the committers have ended
 }
@@ -91,6 +92,7 @@ func (l *Log) connect() error {
 		// A publish that finds no connection fails at once and is tried again by us, who know whether it may be.
 		nats.ReconnectBufSize(-1), nats.Timeout(attempt),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			l.tries.end()
 			if err != nil {
 				l.cfg.Logger.Warn("connection to nats lost", "error", err)
 			}
