@@ -114,7 +114,7 @@ func (s *Store) trainingCut(ctx context.Context, cut feature.Cut) (feature.Cut, 
 		return feature.Cut{}, err
 	case cut == feature.Cut{}:
 		return mark, nil
-	case cut.Log != mark.Log:
+	case mark.Log != "" && cut.Log != mark.Log: // a history that took nothing yet is of any log
 		return feature.Cut{}, feature.Errorf(feature.CodeInvalid, "the history is of log %q, not of log %q", mark.Log, cut.Log)
 	case cut.Seq > mark.Seq:
 		return feature.Cut{}, feature.Errorf(feature.CodeUnavailable, "the history covers the log up to %d, not yet up to %d", mark.Seq, cut.Seq)
