@@ -22,6 +22,7 @@ type Log struct {
 	js      jetstream.JetStream
 	id      string        // of LOCKSTEP_LOG
 	inboxID string        // of LOCKSTEP_IN
+	limit   int           // bytes of a row group of more than one row
 	single  *queue        // calls whose rows go into one message
 	several *queue        // calls whose rows take several, all or none, and those of the inbox
 	name    string        // begins the ids of this Log's messages
@@ -41,12 +42,14 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r := newRoom(cfg.QueueBytes)
-	l := &Log{cfg: cfg, single: newQueue(r), several: newQueue(r), name: rand.Text()[:13], done: make(chan struct{})}
+	l := &Log{cfg: cfg, name: rand.Text()[:13], done: make(chan struct{})}
 	if err := l.open(ctx); err != nil {
 		l.disconnect()
 		return nil, err
 	}
+	r := newRoom(cfg.QueueBytes)
+	l.limit = min(groupBytes, l.rowLimit())
+	l.single, l.several = newQueue(r, l.limit), newQueue(r, l.limit)
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
 	go func() {

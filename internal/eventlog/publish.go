@@ -50,7 +50,6 @@ func (l *Log) submit(ctx context.Context, c *call) (uint64, error) {
 // newCall cuts batches into pieces that fit a message each.
 func (l *Log) newCall(batches []*feature.Batch) (*call, error) {
 	c := &call{done: make(chan outcome, 1)}
-	limit := int(l.conn.MaxPayload()) - headerBytes // what a message holds
 	for _, b := range batches {
 		if b.Rows == 0 {
 			continue
@@ -58,12 +57,12 @@ func (l *Log) newCall(batches []*feature.Batch) (*call, error) {
 		if err := checkBatch(b); err != nil {
 			return nil, err
 		}
-		if err := c.cut(b, limit); err != nil {
+		if err := c.cut(b, l.rowLimit(), l.limit); err != nil {
 			return nil, err
 		}
 	}
 	if len(c.pieces) > 1 {
-		c.join()
+		c.join(l.limit)
 	}
 	if c.bytes > callBytes || len(c.pieces) > groupsAtOnce {
 		return nil, feature.Errorf(feature.CodeTooLarge, "%d bytes of rows in %d row groups at once: the log takes at most %d in %d, publish fewer at a time",
@@ -73,8 +72,8 @@ func (l *Log) newCall(batches []*feature.Batch) (*call, error) {
 }
 
 // join makes one piece of those that go into one message.
-func (c *call) join() {
-	var p packer
+func (c *call) join(limit int) {
+	p := packer{limit: limit}
 	for _, x := range c.pieces {
 		p.place(x)
 	}
@@ -99,26 +98,24 @@ func checkBatch(b *feature.Batch) error {
 	return nil
 }
 
-// cut adds b to the call, in pieces of at most groupBytes where rows allow it; limit is what a message holds.
-func (c *call) cut(b *feature.Batch, limit int) error {
+// rowLimit returns the size of the largest row that a message holds.
+func (l *Log) rowLimit() int { return int(l.conn.MaxPayload()) - headerBytes }
+
+// cut adds b to the call, in pieces of at most group bytes, or of one row of at most row bytes.
+func (c *call) cut(b *feature.Batch, row, group int) error {
 	bound := wire.GroupBound(b)
 	switch {
-	case bound <= min(groupBytes, limit):
-		c.pieces = append(c.pieces, piece{b, bound})
-		c.bytes += int64(bound)
-		return nil
-	case b.Rows == 1 && bound <= limit:
+	case bound <= group, b.Rows == 1 && bound <= row:
 		c.pieces = append(c.pieces, piece{b, bound})
 		c.bytes += int64(bound)
 		return nil
 	case b.Rows == 1:
-		return feature.Errorf(feature.CodeTooLarge, "a row of %s takes %d bytes: the log takes rows of up to %d", b.Source, bound, limit)
+		return feature.Errorf(feature.CodeTooLarge, "a row of %s takes %d bytes: the log takes rows of up to %d", b.Source, bound, row)
 	}
 	// Rows are alike as a rule: cut into equal parts that fit; where they are not, those are cut again.
-	parts := min(b.Rows, bound/groupBytes+1)
-	parts = max(parts, 2)
+	parts := max(2, min(b.Rows, bound/group+1))
 	for i := range parts {
-		if err := c.cut(b.Slice(i*b.Rows/parts, (i+1)*b.Rows/parts), limit); err != nil {
+		if err := c.cut(b.Slice(i*b.Rows/parts, (i+1)*b.Rows/parts), row, group); err != nil {
 			return err
 		}
 	}
@@ -147,6 +144,7 @@ type outcome struct {
 
 // packer collects calls into messages: rows of one source and one shape together.
 type packer struct {
+	limit  int // bytes of a message
 	calls  []*call
 	groups []group
 	open   map[string]int // by source, the group that takes more
@@ -177,7 +175,7 @@ func (p *packer) add(c *call) bool {
 func (p *packer) place(x piece) int {
 	at, ok := p.open[x.batch.Source]
 	if ok {
-		if g := &p.groups[at]; g.bound+x.bound <= groupBytes && sameFields(g.pieces[0].batch.Fields, x.batch.Fields) {
+		if g := &p.groups[at]; g.bound+x.bound <= p.limit && sameFields(g.pieces[0].batch.Fields, x.batch.Fields) {
 			g.pieces = append(g.pieces, x)
 			g.bound += x.bound
 			return at

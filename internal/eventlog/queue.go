@@ -25,15 +25,18 @@ func (r *room) weight(c *call) int64 { return min(c.bytes, r.size) }
 
 // queue holds the calls that wait to be published, oldest first.
 type queue struct {
-	room *room
-	wake chan struct{} // capacity 1: there is something to look at
+	room  *room
+	limit int           // bytes of a message
+	wake  chan struct{} // capacity 1: there is something to look at
 
 	mu     sync.Mutex
 	calls  []*call
 	closed bool
 }
 
-func newQueue(r *room) *queue { return &queue{room: r, wake: make(chan struct{}, 1)} }
+func newQueue(r *room, limit int) *queue {
+	return &queue{room: r, limit: limit, wake: make(chan struct{}, 1)}
+}
 
 func errClosed() error { return feature.Errorf(feature.CodeUnavailable, "the log is closed") }
 
@@ -115,7 +118,7 @@ func (q *queue) take() (*packer, bool) {
 func (q *queue) pack() (p *packer, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	p = &packer{}
+	p = &packer{limit: q.limit}
 	n := 0
 	for n < len(q.calls) && p.add(q.calls[n]) {
 		q.calls[n].taken = true

@@ -241,6 +241,32 @@ func TestRemoteDown(t *testing.T) {
 	}
 }
 
+// TestSmallPayload publishes to a server whose messages are smaller than our groups.
+func TestSmallPayload(t *testing.T) {
+	server := startNATS(t, "max_payload: 64KB\n")
+	l := open(t, eventlog.Config{URL: server.url(), Logger: slog.New(slog.DiscardHandler)})
+	b := feature.NewBatch(clicks)
+	for i := range 500 {
+		b.Append([]feature.Value{feature.Int64Value(int64(i)), feature.StringValue(strings.Repeat("x", 2000)), {}})
+	}
+	publish(t, l, b)
+	done := make(chan error, 20)
+	for i := range cap(done) {
+		go func() {
+			_, err := l.Publish(context.Background(), b.Slice(i, i+10))
+			done <- err
+		}()
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := ids(read(t, l, 1, last(t, l))); len(got) != 700 {
+		t.Errorf("%d rows, want 700", len(got))
+	}
+}
+
 func TestRemoteErrors(t *testing.T) {
 	if _, err := eventlog.Open(within(t), eventlog.Config{URL: "nats://127.0.0.1:1"}); !errors.Is(err, feature.ErrUnavailable) {
 		t.Errorf("Open at a port where nobody listens: %v, want %s", err, feature.CodeUnavailable)
