@@ -2,7 +2,9 @@ package semtest_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -15,8 +17,14 @@ import (
 // leastShare is the least percentage of cells that must lie on an edge or a tie.
 const leastShare = 20
 
-// testHistories compares an execution with the oracle on random histories.
-func testHistories(t *testing.T, x semtest.Execution) {
+// testHistories compares an execution with the oracle on n random histories, or as many as -rapid.checks says.
+func testHistories(t *testing.T, x semtest.Execution, n int) {
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set(strconv.Itoa(n)); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Value.Set(f.DefValue) }() // it was its value
+	}
 	var total semtest.Share
 	refused, answered := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {

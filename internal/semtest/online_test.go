@@ -28,7 +28,7 @@ const (
 func TestOnline(t *testing.T) {
 	for _, m := range []mode{inMemory, flushed, restarted, joined} {
 		t.Run(string(m), func(t *testing.T) {
-			testExecution(t, onlineExecution(m))
+			testExecution(t, onlineExecution(m), 100)
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/lockstepfs/lockstep/feature"
@@ -14,14 +15,14 @@ import (
 
 const scripts = "../../testdata/semantics"
 
-// testExecution runs the scripts and then random histories.
-func testExecution(t *testing.T, x semtest.Execution) {
+// testExecution runs the scripts and then n random histories.
+func testExecution(t *testing.T, x semtest.Execution, n int) {
 	t.Run("scripts", func(t *testing.T) { semtest.Run(t, scripts, x) })
-	t.Run("histories", func(t *testing.T) { testHistories(t, x) })
+	t.Run("histories", func(t *testing.T) { testHistories(t, x, n) })
 }
 
 // The oracle agrees with itself on histories; that test shows that they can be drawn and how hard they are.
-func TestOracle(t *testing.T) { testExecution(t, oracleExecution) }
+func TestOracle(t *testing.T) { testExecution(t, oracleExecution, 300) }
 
 var oracleExecution = semtest.Execution{Name: "oracle", ForcesTaken: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
 	return newOracle(c), nil
@@ -102,30 +103,49 @@ func (e *oracleEngine) Train(_ context.Context, r semtest.Training) (*feature.Ba
 	if spine == nil {
 		spine = e.allKeys(r)
 	}
-	for _, name := range r.Plan.Names {
-		if feature.FieldIndex(spine.Fields, name) >= 0 {
-			return nil, feature.Errorf(feature.CodeInvalid, "the spine has a column %s, which is the name of a feature", name)
-		}
-	}
-	at := spine.Column(r.Time)
-	if at == nil {
-		return nil, feature.Errorf(feature.CodeInvalid, "the spine has no column %s", r.Time)
-	}
-	rows := make([]oracle.SpineRow, spine.Rows)
-	for i := range rows {
-		if at.IsNull(i) {
-			return nil, &feature.Error{Code: feature.CodeInvalid, Details: []feature.Detail{{Row: &i, Field: r.Time, Message: "the time is NULL"}}}
-		}
-		rows[i].At = at.Value(i).Time()
-		for _, k := range r.Plan.Keys {
-			c := spine.Column(k.Name)
-			if c == nil {
-				return nil, feature.Errorf(feature.CodeInvalid, "the spine has no column %s", k.Name)
-			}
-			rows[i].Keys = append(rows[i].Keys, c.Value(i))
-		}
+	rows, err := spineRows(r, spine)
+	if err != nil {
+		return nil, err
 	}
 	return withFeatures(spine, r.Plan, e.law.Train(r.Plan, rows, r.Clock, cutOf(r.Cut))), nil
+}
+
+// spineRows returns keys and times of the spine, converted (K4).
+func spineRows(r semtest.Training, spine *feature.Batch) ([]oracle.SpineRow, error) {
+	for _, name := range r.Plan.Names {
+		if feature.FieldIndex(spine.Fields, name) >= 0 {
+			return nil, bad(nil, name, "the spine has a column with the name of a feature: give it another name")
+		}
+	}
+	rows := make([]oracle.SpineRow, spine.Rows)
+	for _, k := range append(slices.Clone(r.Plan.Keys), feature.Field{Name: r.Time, Type: feature.Timestamp}) {
+		c := spine.Column(k.Name)
+		if c == nil {
+			names := make([]string, len(spine.Fields))
+			for i, f := range spine.Fields {
+				names[i] = f.Name
+			}
+			return nil, bad(nil, k.Name, fmt.Sprintf("the spine has no such column for key %s: it has %s", k.Name, strings.Join(names, ", ")))
+		}
+		for i := range rows {
+			v, err := feature.Convert(c.Value(i), k.Type)
+			switch {
+			case err != nil:
+				return nil, bad(&i, k.Name, err.Error())
+			case k.Name != r.Time:
+				rows[i].Keys = append(rows[i].Keys, v)
+			case v.IsNull():
+				return nil, bad(&i, k.Name, "the time of a spine row must not be NULL")
+			default:
+				rows[i].At = v.Time()
+			}
+		}
+	}
+	return rows, nil
+}
+
+func bad(row *int, field, message string) error {
+	return &feature.Error{Code: feature.CodeInvalid, Details: []feature.Detail{{Row: row, Field: field, Message: message}}}
 }
 
 // allKeys returns the spine of keys: all.

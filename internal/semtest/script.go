@@ -260,7 +260,9 @@ func (s *script) train(t *testing.T, d *datadriven.TestData) (string, error) {
 			d.Fatalf(t, "%v", err)
 		}
 	}
-	if !all {
+	if all {
+		r.Time = "event_timestamp"
+	} else {
 		if r.Spine, err = spineOf(d.Input, plan, r.Time); err != nil {
 			return "", err
 		}
@@ -272,7 +274,8 @@ func (s *script) train(t *testing.T, d *datadriven.TestData) (string, error) {
 	return printTable(set), nil
 }
 
-// spineOf reads a spine: a table whose columns are keys of the plan, the time, and others as name:type.
+// spineOf reads a spine: a table whose columns are keys of the plan and the time, which have their types unless
+// declared otherwise, and others, which are strings unless declared otherwise as name:type.
 func spineOf(text string, plan *feature.Plan, timeColumn string) (*feature.Batch, error) {
 	header, rows, err := splitTable(text)
 	if err != nil {

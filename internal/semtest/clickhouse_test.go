@@ -1,0 +1,210 @@
+package semtest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/chtest"
+	"github.com/lockstepfs/lockstep/internal/semtest"
+	"github.com/lockstepfs/lockstep/offline"
+)
+
+func TestMain(m *testing.M) { chtest.Main(m) }
+
+func TestClickHouse(t *testing.T) { testExecution(t, clickhouseExecution(t), 40) }
+
+// clickhouseExecution keeps one database for all worlds and empties it between them.
+func clickhouseExecution(t *testing.T) semtest.Execution {
+	engine := chtest.Engine(t)
+	database := chtest.Database(t, engine)
+	conn := chtest.Open(t, engine, database)
+	cfg := offline.Config{Dial: engine.DialContext, Database: database}
+	return semtest.Execution{Name: "clickhouse", ForcesTaken: true, Open: func(ctx context.Context, c *feature.Catalog) (semtest.Engine, error) {
+		store, err := openEmpty(ctx, cfg, conn, c)
+		if err != nil {
+			return nil, err
+		}
+		return &clickhouseEngine{catalog: c, store: store, log: "log"}, nil
+	}}
+}
+
+// openEmpty opens a store on a database without events and with tables for the catalog's sources.
+func openEmpty(ctx context.Context, cfg offline.Config, conn driver.Conn, c *feature.Catalog) (*offline.Store, error) {
+	store, err := offline.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(store.Migrate(ctx), empty(ctx, conn))
+	for _, src := range c.Sources {
+		err = errors.Join(err, store.Ensure(ctx, src))
+	}
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+// empty drops the event tables and empties the system tables, except the one that says which migrations ran.
+func empty(ctx context.Context, conn driver.Conn) error {
+	rows, err := conn.Query(ctx, "SELECT name FROM system.tables WHERE database = currentDatabase() AND name NOT LIKE '%migration%'")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return err
+		}
+		names = append(names, name)
+	}
+	for _, name := range names {
+		sql := "TRUNCATE TABLE `" + name + "`"
+		if len(name) > 7 && name[:7] == "events_" {
+			sql = "DROP TABLE `" + name + "` SYNC"
+		}
+		if err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// clickhouseEngine is the offline store, given what the sink and the importer would give it. Entries wait until
+// somebody reads, so that several go into one batch.
+type clickhouseEngine struct {
+	catalog *feature.Catalog
+	store   *offline.Store
+	seq     uint64
+	log     string // its identity
+	waiting []offline.Entry
+}
+
+func (e *clickhouseEngine) Push(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
+	rows, err := admit(e.catalog.Source(m.Source), m)
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	e.seq++
+	e.waiting = append(e.waiting, offline.Entry{Seq: e.seq, Taken: m.Taken, Batch: rows})
+	return semtest.Receipt{Seq: e.seq, Taken: m.Taken}, nil
+}
+
+func (e *clickhouseEngine) Import(ctx context.Context, m semtest.Message) (semtest.Receipt, error) {
+	src := e.catalog.Source(m.Source)
+	rows, err := admit(src, m)
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	e.seq++
+	gen, err := e.store.BeginImport(ctx, src, "a file", fmt.Sprint(e.seq))
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	// In two parts.
+	half := rows.Rows / 2
+	err = errors.Join(
+		e.store.InsertImport(ctx, src, gen, 0, rows.Slice(0, half)),
+		e.store.InsertImport(ctx, src, gen, 1, rows.Slice(half, rows.Rows)),
+		e.store.FinishImport(ctx, src, gen, int64(rows.Rows)))
+	e.waiting = append(e.waiting, offline.Entry{Seq: e.seq, Taken: m.Taken, Import: &offline.ImportRecord{Source: src.Name, Generation: gen}})
+	return semtest.Receipt{Seq: e.seq, Taken: m.Taken}, err
+}
+
+func (e *clickhouseEngine) settle(ctx context.Context) error {
+	waiting := e.waiting
+	e.waiting = nil
+	return e.store.Append(ctx, e.log, waiting)
+}
+
+func (e *clickhouseEngine) cut(cut uint64) feature.Cut {
+	if cut == 0 {
+		cut = e.seq
+	}
+	return feature.Cut{Log: e.log, Seq: cut}
+}
+
+func (e *clickhouseEngine) ReadAt(ctx context.Context, l *feature.Lookup, cut uint64) ([]feature.Cell, error) {
+	if err := e.settle(ctx); err != nil {
+		return nil, err
+	}
+	a, err := e.store.Lookup(ctx, l, e.cut(cut))
+	if err != nil {
+		return nil, err
+	}
+	if a.Path != feature.PathOffline || a.Cut != e.cut(cut) {
+		return nil, errors.New("the answer does not say that it is offline and at the cut asked for")
+	}
+	return a.Cells, nil
+}
+
+func (e *clickhouseEngine) Train(ctx context.Context, r semtest.Training) (out *feature.Batch, err error) {
+	if err := e.settle(ctx); err != nil {
+		return nil, err
+	}
+	ask := offline.Training{Plan: r.Plan, KeysAll: r.Spine == nil, At: r.At, Clock: r.Clock, Cut: e.cut(r.Cut)}
+	if r.Spine != nil {
+		ask.Fields, ask.TimeColumn, ask.Spine = r.Spine.Fields, r.Time, halves(r.Spine)
+	}
+	set, err := e.store.Train(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, set.Close()) }()
+	if set.Cut != ask.Cut {
+		return nil, fmt.Errorf("the training set is of cut %v, want %v", set.Cut, ask.Cut)
+	}
+	out = &feature.Batch{Fields: set.Fields, Columns: make([]feature.Column, len(set.Fields))}
+	for i, f := range set.Fields {
+		out.Columns[i].Type = f.Type
+	}
+	for b, err := range set.Batches(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		out.AppendBatch(b)
+	}
+	if uint64(out.Rows) != set.Rows {
+		return nil, fmt.Errorf("the training set has %d rows, not the %d that it says", out.Rows, set.Rows)
+	}
+	if r.Spine == nil {
+		return sorted(out), nil // nobody promises an order of all keys
+	}
+	return out, nil
+}
+
+// halves yields a batch in two.
+func halves(b *feature.Batch) iter.Seq2[*feature.Batch, error] {
+	return func(yield func(*feature.Batch, error) bool) {
+		if half := b.Rows / 2; yield(b.Slice(0, half), nil) {
+			yield(b.Slice(half, b.Rows), nil)
+		}
+	}
+}
+
+// sorted returns the rows in order of their values.
+func sorted(b *feature.Batch) *feature.Batch {
+	rows := make([][]feature.Value, b.Rows)
+	for i := range rows {
+		rows[i] = b.Row(i)
+	}
+	slices.SortFunc(rows, func(x, y []feature.Value) int { return slices.CompareFunc(x, y, feature.Compare) })
+	out := &feature.Batch{Fields: b.Fields, Columns: make([]feature.Column, len(b.Fields))}
+	for i, f := range b.Fields {
+		out.Columns[i].Type = f.Type
+	}
+	for _, row := range rows {
+		out.Append(row)
+	}
+	return out
+}
+
+func (e *clickhouseEngine) Close() error { return e.store.Close() }

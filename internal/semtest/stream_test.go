@@ -1,0 +1,242 @@
+package semtest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/chtest"
+	"github.com/lockstepfs/lockstep/internal/eventlog"
+	"github.com/lockstepfs/lockstep/internal/gate"
+	"github.com/lockstepfs/lockstep/internal/rowfile"
+	"github.com/lockstepfs/lockstep/internal/semtest"
+	"github.com/lockstepfs/lockstep/materialize"
+	"github.com/lockstepfs/lockstep/offline"
+	"github.com/lockstepfs/lockstep/online"
+)
+
+// TestStream takes the whole road: gate and importer, the log, the sink into ClickHouse, the replica, and reads of both
+// paths.
+func TestStream(t *testing.T) { testExecution(t, streamExecution(t), 25) }
+
+func streamExecution(t *testing.T) semtest.Execution {
+	engine := chtest.Engine(t)
+	database := chtest.Database(t, engine)
+	conn := chtest.Open(t, engine, database)
+	cfg := offline.Config{Dial: engine.DialContext, Database: database}
+	return semtest.Execution{Name: "stream", Open: func(ctx context.Context, c *feature.Catalog) (semtest.Engine, error) {
+		store, err := openEmpty(ctx, cfg, conn, c)
+		if err != nil {
+			return nil, err
+		}
+		e := &streamEngine{clickhouseEngine: clickhouseEngine{catalog: c, store: store}}
+		if err := e.start(ctx); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+		return e, nil
+	}}
+}
+
+// streamEngine is the whole road as a Replica and an Archive.
+type streamEngine struct {
+	clickhouseEngine
+	dir     string
+	events  *eventlog.Log
+	gate    *gate.Gate
+	sink    *materialize.Sink
+	present *present
+	replica *materialize.Replica
+	stop    context.CancelFunc
+	group   errgroup.Group
+}
+
+// patience bounds how long the replica and the sink may take to come to an entry.
+const patience = 30 * time.Second
+
+func (e *streamEngine) start(ctx context.Context) (err error) {
+	logger := slog.New(slog.DiscardHandler)
+	if e.dir, err = os.MkdirTemp("", "semtest-"); err != nil {
+		return err
+	}
+	if e.events, err = eventlog.Open(ctx, eventlog.Config{Dir: filepath.Join(e.dir, "log"), Durability: eventlog.OS, Logger: logger}); err != nil {
+		return err
+	}
+	store, err := online.Open(online.Config{FS: vfs.NewMem(), CacheBytes: 1 << 20, Logger: logger})
+	if err != nil {
+		return err
+	}
+	e.log = e.events.ID()
+	catalog := func() *feature.Catalog { return e.catalog }
+	e.present = &present{Store: store, taken: map[uint64]feature.Time{}}
+	e.gate = gate.New(gate.Config{Catalog: catalog, Log: e.events, Dead: e.events, Logger: logger})
+	e.sink = materialize.NewSink(materialize.SinkConfig{Log: e.events, History: history{e.store}, Logger: logger, Wait: time.Millisecond})
+	e.replica = materialize.NewReplica(materialize.ReplicaConfig{
+		Log: e.events, Past: past{e.store, e.sink}, Present: e.present, Catalog: catalog, Changed: func() <-chan struct{} { return nil }, Logger: logger,
+	})
+	ctx, e.stop = context.WithCancel(ctx)
+	e.group.Go(func() error { return store.Run(ctx) })
+	e.group.Go(func() error { return e.sink.Run(ctx) })
+	e.group.Go(func() error { return e.replica.Run(ctx) })
+	return e.followed(ctx)
+}
+
+// followed waits until the replica has taken up every view.
+func (e *streamEngine) followed(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for _, v := range e.catalog.Views {
+		plan, err := e.catalog.PlanFeatures([]string{v.Name + "." + v.Features[0].Name})
+		if err != nil {
+			return err
+		}
+		for {
+			_, err := e.present.Lookup(&feature.Lookup{Plan: plan, Keys: make([][]feature.Value, len(plan.Keys)), At: feature.MaxTime})
+			if err == nil {
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return err
+			}
+		}
+	}
+	return e.replica.Wait(ctx, 0)
+}
+
+func (e *streamEngine) Push(ctx context.Context, m semtest.Message) (semtest.Receipt, error) {
+	r, err := e.gate.Push(ctx, m.Source, m.Rows, gate.Atomic)
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	e.seq = r.Seq
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err = e.replica.Wait(ctx, r.Seq)
+	return semtest.Receipt{Seq: r.Seq, Taken: e.present.takenAt(r.Seq)}, err
+}
+
+// Import imports a file of JSON lines.
+func (e *streamEngine) Import(ctx context.Context, m semtest.Message) (semtest.Receipt, error) {
+	path := filepath.Join(e.dir, "import.jsonl")
+	lines := make([][]byte, len(m.Rows))
+	for i, row := range m.Rows {
+		lines[i] = row
+	}
+	if err := os.WriteFile(path, bytes.Join(lines, []byte("\n")), 0o600); err != nil {
+		return semtest.Receipt{}, err
+	}
+	im := materialize.Importer{Archive: e.store, Log: e.events, Logger: slog.New(slog.DiscardHandler), Now: time.Now}
+	req := materialize.ImportRequest{Source: e.catalog.Source(m.Source), Path: path, Format: rowfile.JSONL, Name: "import.jsonl"}
+	r, err := im.Import(ctx, req, nil)
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	e.seq = max(e.seq, r.Seq) // 0 when the same content was imported before
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return semtest.Receipt{Seq: e.seq}, e.replica.Wait(ctx, e.seq)
+}
+
+func (e *streamEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {
+	a, err := e.present.Lookup(l)
+	if err != nil {
+		return nil, err
+	}
+	if a.Path != feature.PathOnline || a.Cut.Seq != e.seq || len(a.Stale) > 0 {
+		return nil, errors.New("the answer does not say that it is online and at the end of the log")
+	}
+	return a.Cells, nil
+}
+
+func (e *streamEngine) covered(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return e.sink.Wait(ctx, e.seq)
+}
+
+func (e *streamEngine) ReadAt(ctx context.Context, l *feature.Lookup, cut uint64) ([]feature.Cell, error) {
+	if err := e.covered(ctx); err != nil {
+		return nil, err
+	}
+	return e.clickhouseEngine.ReadAt(ctx, l, cut)
+}
+
+func (e *streamEngine) Train(ctx context.Context, r semtest.Training) (*feature.Batch, error) {
+	if err := e.covered(ctx); err != nil {
+		return nil, err
+	}
+	return e.clickhouseEngine.Train(ctx, r)
+}
+
+func (e *streamEngine) Close() error {
+	var err error
+	if e.stop != nil {
+		e.stop()
+		err = e.group.Wait()
+	}
+	if e.present != nil {
+		err = errors.Join(err, e.present.Close())
+	}
+	if e.events != nil {
+		err = errors.Join(err, e.events.Close())
+	}
+	return errors.Join(err, e.clickhouseEngine.Close(), os.RemoveAll(e.dir))
+}
+
+// present is the online store; it remembers when the log took what is applied.
+type present struct {
+	*online.Store
+
+	mu    sync.Mutex
+	taken map[uint64]feature.Time
+}
+
+func (p *present) Apply(seq uint64, taken feature.Time, b *feature.Batch) error {
+	p.mu.Lock()
+	p.taken[seq] = taken
+	p.mu.Unlock()
+	return p.Store.Apply(seq, taken, b)
+}
+
+func (p *present) takenAt(seq uint64) feature.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken[seq]
+}
+
+// history is the offline store as the sink writes it.
+type history struct{ *offline.Store }
+
+func (h history) Append(ctx context.Context, log string, entries []eventlog.Entry) error {
+	out := make([]offline.Entry, len(entries))
+	for i, e := range entries {
+		out[i] = offline.Entry{Seq: e.Seq, Taken: e.Taken, Batch: e.Batch}
+		if e.Record != nil && e.Record.Kind == eventlog.RecordImport {
+			out[i].Import = &offline.ImportRecord{Source: e.Record.Source, Generation: e.Record.Generation}
+		}
+	}
+	return h.Store.Append(ctx, log, out)
+}
+
+// past is the offline store as the replica reads it.
+type past struct {
+	*offline.Store
+	sink *materialize.Sink
+}
+
+func (p past) Wait(ctx context.Context, seq uint64) error { return p.sink.Wait(ctx, seq) }
+
+func (p past) Watermark() feature.Cut { return p.sink.Watermark() }
