@@ -51,6 +51,12 @@ func TestRemoteEmbedded(t *testing.T) {
 	}
 }
 
+func TestNobodyListens(t *testing.T) {
+	if _, err := eventlog.Open(within(t), eventlog.Config{URL: "nats://127.0.0.1:1"}); !errors.Is(err, feature.ErrUnavailable) {
+		t.Errorf("Open at a port where nobody listens: %v, want %s", err, feature.CodeUnavailable)
+	}
+}
+
 // natsServer is nats-server in a process of its own.
 type natsServer struct {
 	t    *testing.T
@@ -60,15 +66,24 @@ type natsServer struct {
 	cmd  *exec.Cmd
 }
 
-// startNATS builds nats-server from the module cache and runs it with fsync on a free port.
-func startNATS(t *testing.T, config string) *natsServer {
-	t.Helper()
-	s := &natsServer{t: t, dir: t.TempDir()}
-	s.bin = filepath.Join(s.dir, "nats-server")
-	build := exec.Command("go", "build", "-o", s.bin, "github.com/nats-io/nats-server/v2")
+// TestRemote runs the tests that need a nats-server in a process of its own, built from the module cache.
+func TestRemote(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "nats-server")
+	build := exec.Command("go", "build", "-o", bin, "github.com/nats-io/nats-server/v2")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build nats-server (run: go mod download): %v\n%s", err, out)
 	}
+	for name, test := range map[string]func(*testing.T, string){
+		"Killed": testKilled, "Down": testDown, "SmallPayload": testSmallPayload, "NoJetStream": testNoJetStream,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, bin) })
+	}
+}
+
+// startNATS runs nats-server with fsync on a free port.
+func startNATS(t *testing.T, bin, config string) *natsServer {
+	t.Helper()
+	s := &natsServer{t: t, bin: bin, dir: t.TempDir()}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -110,10 +125,10 @@ func (s *natsServer) kill() {
 	}
 }
 
-// TestRemoteProcess kills and restarts a real nats-server under publishers and readers: every acknowledged call
+// testKilled kills and restarts a real nats-server under publishers and readers: every acknowledged call
 // is in the log once, readers see every entry once and in order, publishers and readers go on by themselves.
-func TestRemoteProcess(t *testing.T) {
-	server := startNATS(t, "")
+func testKilled(t *testing.T, bin string) {
+	server := startNATS(t, bin, "")
 	quiet := slog.New(slog.DiscardHandler)
 	l := open(t, eventlog.Config{URL: server.url(), Logger: quiet})
 	ctx, cancel := context.WithCancel(within(t))
@@ -216,9 +231,9 @@ func TestRemoteProcess(t *testing.T) {
 	t.Logf("%d calls acknowledged in %d entries", acked, end)
 }
 
-// TestRemoteDown publishes while no server answers: the caller learns that nothing is known, in time.
-func TestRemoteDown(t *testing.T) {
-	server := startNATS(t, "")
+// testDown publishes while no server answers: the caller learns that nothing is known, in time.
+func testDown(t *testing.T, bin string) {
+	server := startNATS(t, bin, "")
 	l := open(t, eventlog.Config{URL: server.url(), Logger: slog.New(slog.DiscardHandler), Patience: 300 * time.Millisecond})
 	publish(t, l, rows(0, 1))
 	server.kill()
@@ -241,9 +256,9 @@ func TestRemoteDown(t *testing.T) {
 	}
 }
 
-// TestSmallPayload publishes to a server whose messages are smaller than our groups.
-func TestSmallPayload(t *testing.T) {
-	server := startNATS(t, "max_payload: 64KB\n")
+// testSmallPayload publishes to a server whose messages are smaller than our groups.
+func testSmallPayload(t *testing.T, bin string) {
+	server := startNATS(t, bin, "max_payload: 64KB\n")
 	l := open(t, eventlog.Config{URL: server.url(), Logger: slog.New(slog.DiscardHandler)})
 	b := feature.NewBatch(clicks)
 	for i := range 500 {
@@ -267,11 +282,8 @@ func TestSmallPayload(t *testing.T) {
 	}
 }
 
-func TestRemoteErrors(t *testing.T) {
-	if _, err := eventlog.Open(within(t), eventlog.Config{URL: "nats://127.0.0.1:1"}); !errors.Is(err, feature.ErrUnavailable) {
-		t.Errorf("Open at a port where nobody listens: %v, want %s", err, feature.CodeUnavailable)
-	}
-	server := startNATS(t, "accounts { A { users: [ {user: a, password: b} ] } }\n")
+func testNoJetStream(t *testing.T, bin string) {
+	server := startNATS(t, bin, "accounts { A { users: [ {user: a, password: b} ] } }\n")
 	_, err := eventlog.Open(within(t), eventlog.Config{URL: strings.Replace(server.url(), "//", "//a:b@", 1)})
 	if !errors.Is(err, feature.ErrUnavailable) || !strings.Contains(err.Error(), "JetStream") {
 		t.Errorf("Open of an account without JetStream: %v, want %s that says so", err, feature.CodeUnavailable)
