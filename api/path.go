@@ -20,6 +20,7 @@ const (
 	PathServices        = "/v1/services"
 	PathService         = "/v1/services/{name}"
 	PathServiceVersions = "/v1/services/{name}/versions"
+	PathRegistry        = "/v1/registry"
 	PathRegistryPlan    = "/v1/registry/plan"
 	PathRegistryApply   = "/v1/registry/apply"
 	PathRegistrySchema  = "/v1/registry/schema"
@@ -45,7 +46,7 @@ const (
 	// HeaderTypes of an online answer: the types of its features in order, separated by commas. JSON alone
 	// does not tell an int64 from a whole float64, nor a timestamp from a string.
 	HeaderTypes = "Lockstep-Types"
-	// HeaderKeyTypes of an online answer: the types of its keys in the order of the names, as HeaderTypes.
+	// HeaderKeyTypes of an online answer: the types of its keys by name, in the form of a query string.
 	HeaderKeyTypes = "Lockstep-Key-Types"
 	// HeaderRequestID of an answer to a failed request: the id under which the server logged the failure.
 	HeaderRequestID = "X-Request-Id"

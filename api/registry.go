@@ -1,12 +1,44 @@
 package api
 
-import "github.com/lockstepfs/lockstep/feature"
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
 
 // RegistryRequest asks for the difference between definitions and the registry, or to make it.
 type RegistryRequest struct {
 	Files   map[string]string `json:"files" doc:"the YAML files by name"`
 	Upgrade []string          `json:"upgrade,omitempty" doc:"services to move to the newest versions of their views (rule G1)"`
 	Delete  []string          `json:"delete,omitempty" doc:"names to delete, such as view/departures"`
+}
+
+// Definition is what the registry knows of one name.
+type Definition struct {
+	Kind        string              `json:"kind"`
+	Name        string              `json:"name"`
+	Version     int                 `json:"version" doc:"the one described"`
+	Description string              `json:"description,omitempty"`
+	Owner       string              `json:"owner,omitempty"`
+	Tags        map[string]string   `json:"tags,omitempty"`
+	Definition  json.RawMessage     `json:"definition" doc:"in normal form; reads back as YAML"`
+	Versions    []DefinitionVersion `json:"versions" doc:"oldest first"`
+	UsedBy      []string            `json:"used_by,omitempty" doc:"what is live and needs it"`
+}
+
+// DefinitionVersion is one version of a definition.
+type DefinitionVersion struct {
+	Version    int             `json:"version"`
+	Since      time.Time       `json:"since"`
+	Live       bool            `json:"live" doc:"it is served"`
+	Views      map[string]int  `json:"views,omitempty" doc:"of a service: the view versions that it pins (rule G1)"`
+	Definition json.RawMessage `json:"definition"`
+}
+
+// Definitions lists what is registered.
+type Definitions struct {
+	Definitions []Definition `json:"definitions"`
 }
 
 // Entities lists the entities.

@@ -112,6 +112,11 @@ func registryRoutes() []Route {
 		get(PathServices, "services", "List the newest version of every service", Services{}),
 		get(PathService, "service", "Describe a service, NAME or NAME@VERSION", Service{}),
 		get(PathServiceVersions, "serviceVersions", "List the live versions of a service", Services{}),
+		{
+			Method: http.MethodGet, Path: PathRegistry, Name: "definitions", Scope: ScopeRead, Answer: Definitions{},
+			Summary: "Describe what is registered: all of it, or one name with its versions",
+			Params:  []Param{{Name: "name", Type: "string", Doc: "NAME, NAME@VERSION or KIND/NAME"}},
+		},
 		post(PathRegistryPlan, "plan", "Say what applying definitions would change"),
 		post(PathRegistryApply, "apply", "Apply definitions"),
 		get(PathRegistrySchema, "schema", "The JSON Schema of definitions, for editors", Opaque{}),

@@ -31,6 +31,17 @@ func (c *Client) change(ctx context.Context, path string, req api.RegistryReques
 	return out, c.json(ctx, k, &out)
 }
 
+// Definitions describes what is registered: everything, or with a name (NAME, NAME@VERSION or KIND/NAME) that one.
+func (c *Client) Definitions(ctx context.Context, name string) ([]api.Definition, error) {
+	query := url.Values{}
+	if name != "" {
+		query.Set("name", name)
+	}
+	var out api.Definitions
+	err := c.get(ctx, api.PathRegistry, query, &out)
+	return out.Definitions, err
+}
+
 // Schema returns the JSON Schema of definitions, for editors.
 func (c *Client) Schema(ctx context.Context) (json.RawMessage, error) {
 	var out json.RawMessage

@@ -54,6 +54,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	status := statusOf(e.Code)
 	header := c.Writer.Header()
 	header.Del("Content-Length")
+	header.Del("Content-Type") // gin keeps one that is set
 	switch status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		header.Set("Retry-After", "1")

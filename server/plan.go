@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,11 +31,11 @@ func compile(p *feature.Plan) *compiled {
 		types[i] = p.Items[s.Item].View.Features[s.Feature].Type.String()
 	}
 	c.types = strings.Join(types, ",")
-	keys := make([]string, len(p.Keys))
-	for i, k := range p.Keys {
-		keys[i] = k.Type.String()
+	keys := url.Values{}
+	for _, k := range p.Keys {
+		keys.Set(k.Name, k.Type.String())
 	}
-	c.keyTypes = strings.Join(keys, ",")
+	c.keyTypes = keys.Encode()
 	return c
 }
 

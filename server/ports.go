@@ -83,8 +83,10 @@ type Import struct {
 	Replace bool   // rule E2
 }
 
-// Registry compares and applies definitions. What it returns is encoded with encoding/json.
+// Registry describes, compares and applies definitions. What Plan and Apply return is encoded with encoding/json.
 type Registry interface {
+	// Describe describes the name, or everything that is registered when it is "".
+	Describe(name string) ([]api.Definition, error)
 	// Plan says what Apply would change.
 	Plan(ctx context.Context, r *api.RegistryRequest) (any, error)
 	// Apply makes the change and says what it was.

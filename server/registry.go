@@ -185,6 +185,24 @@ func (s *Server) describeService(catalog *feature.Catalog, v *feature.Service) (
 	return out, nil
 }
 
+func (s *Server) definitions(c *gin.Context) error {
+	if s.cfg.Registry == nil {
+		return absent("keep definitions")
+	}
+	found, err := s.cfg.Registry.Describe(c.Query("name"))
+	if err != nil {
+		return err
+	}
+	out := api.Definitions{Definitions: append([]api.Definition{}, found...)}
+	for i := range out.Definitions {
+		if d := &out.Definitions[i]; d.Versions == nil {
+			d.Versions = []api.DefinitionVersion{}
+		}
+	}
+	writeJSON(c, http.StatusOK, out)
+	return nil
+}
+
 func (s *Server) registryPlan(c *gin.Context) error {
 	return s.change(c, func(ctx context.Context, r *api.RegistryRequest) (any, error) { return s.cfg.Registry.Plan(ctx, r) })
 }

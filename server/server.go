@@ -101,6 +101,7 @@ func (s *Server) routes() map[string]handler {
 		api.PathServices:        s.services,
 		api.PathService:         s.service,
 		api.PathServiceVersions: s.serviceVersions,
+		api.PathRegistry:        s.definitions,
 		api.PathRegistryPlan:    s.registryPlan,
 		api.PathRegistryApply:   s.registryApply,
 		api.PathRegistrySchema:  s.registrySchema,
