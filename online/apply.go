@@ -12,8 +12,7 @@ import (
 // Apply applies the entry seq of the log, rows of one source that the log took at the instant taken, to all
 // views of that source, and moves the position to it. An entry at or before the position changes nothing. Entries
 // come in their order, from one goroutine. Apply waits while too much is not on disk yet, and fails (CodeUnavailable)
-// if it cannot get there. It keeps nothing of b. After an error the position is as it was, and Apply of the same
-// entry goes on.
+// if it cannot get there. It keeps nothing of b. After an error nothing is applied.
 func (s *Store) Apply(seq uint64, taken feature.Time, b *feature.Batch) error {
 	if err := s.relieve(); err != nil {
 		return err
@@ -37,16 +36,14 @@ func (s *Store) applyBatch(seq uint64, taken feature.Time, b *feature.Batch) err
 		}
 	}
 	for _, t := range tables {
-		if err := s.applyRows(t, seq, taken, b.Rows); err != nil {
-			return err
-		}
+		s.applyRows(t, seq, taken, b.Rows)
 	}
 	s.moveTo(seq)
 	return nil
 }
 
 // applyRows applies the rows that t.mapping stands for.
-func (s *Store) applyRows(t *table, seq uint64, taken feature.Time, rows int) error {
+func (s *Store) applyRows(t *table, seq uint64, taken feature.Time, rows int) {
 	m := &t.mapping
 	clock, nulls := m.clock(taken, rows)
 	t.raise(clock) // before any state is pruned by it: see Lookup
@@ -61,12 +58,9 @@ func (s *Store) applyRows(t *table, seq uint64, taken feature.Time, rows int) er
 		}
 		s.scratch.key = wire.AppendKey(t.prefix(s.scratch.key[:0]), s.scratch.parts)
 		s.scratch.one[0] = m.event(seq, i)
-		if err := s.update(t, placeOf(s.scratch.key), s.scratch.one[:], keep); err != nil {
-			return err
-		}
+		s.update(t, placeOf(s.scratch.key), s.scratch.one[:], keep)
 	}
 	t.nulls.Add(nulls)
-	return nil
 }
 
 // mapping is the columns of a batch that a view reads; nil stands for a column that the batch does not have,

@@ -22,6 +22,7 @@ type cache struct {
 // entry is a state in the cache. It carries its key because the cache knows keys by a hash only.
 type entry struct {
 	key   string
+	hash  uint64
 	state []asof.Event
 	epoch uint64
 }
@@ -58,10 +59,9 @@ func (c *cache) get(hash uint64, key []byte) ([]asof.Event, bool) {
 	return e.state, true
 }
 
-// put offers the state of key as of epoch to the cache; extra is memory that the state keeps alive besides its
-// events.
-func (c *cache) put(hash uint64, e *entry, extra int) {
-	c.entries.Set(hash, e, entryBytes+int64(len(e.key)+extra)+stateBytes(e.state))
+// put offers e to the cache; extra is memory that its state keeps alive besides its events.
+func (c *cache) put(e *entry, extra int) {
+	c.entries.Set(e.hash, e, entryBytes+int64(len(e.key)+extra)+stateBytes(e.state))
 }
 
 // Sizes in memory. entryBytes is measured: what ristretto and the entry take besides key and state.

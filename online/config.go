@@ -14,20 +14,18 @@ import (
 type Config struct {
 	Dir           string        // folder of the replica's copy; "" keeps it in memory only
 	CacheBytes    int64         // memory for decoded states that were read; default 256 MiB
-	DirtyBytes    int64         // memory for states not flushed yet: above it Apply and Merge flush themselves; default 64 MiB
+	DirtyBytes    int64         // memory for states not flushed yet: above it Apply and Merge flush themselves; default 256 MiB
 	StageBytes    int64         // memory for a generation that is merged at once; default 128 MiB
-	FlushInterval time.Duration // how often Run flushes; default 1 s
-	SyncInterval  time.Duration // how often Run makes what was flushed survive a crash; default 10 s
+	FlushInterval time.Duration // how often Run flushes and syncs: how much of the log a crash makes it apply again; default 5 s
 	Logger        *slog.Logger  // default: discard
 	FS            vfs.FS        // file system of Dir; default the operating system's, or memory without Dir
 }
 
 func (c Config) withDefaults() Config {
 	c.CacheBytes = cmp.Or(c.CacheBytes, 256<<20)
-	c.DirtyBytes = cmp.Or(c.DirtyBytes, 64<<20)
+	c.DirtyBytes = cmp.Or(c.DirtyBytes, 256<<20)
 	c.StageBytes = cmp.Or(c.StageBytes, 128<<20)
-	c.FlushInterval = cmp.Or(c.FlushInterval, time.Second)
-	c.SyncInterval = cmp.Or(c.SyncInterval, 10*time.Second)
+	c.FlushInterval = cmp.Or(c.FlushInterval, 5*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -42,7 +40,7 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) validate() error {
-	if c.CacheBytes < 0 || c.DirtyBytes < 0 || c.StageBytes < 0 || c.FlushInterval < 0 || c.SyncInterval < 0 {
+	if c.CacheBytes < 0 || c.DirtyBytes < 0 || c.StageBytes < 0 || c.FlushInterval < 0 {
 		return feature.Errorf(feature.CodeInvalid, "replica: sizes and intervals must not be negative")
 	}
 	return nil

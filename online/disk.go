@@ -16,7 +16,6 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
-	"github.com/lockstepfs/lockstep/internal/wire"
 )
 
 // The keys on disk: docs/format/replica.md.
@@ -44,7 +43,7 @@ type viewRecord struct {
 	Joining     bool   `json:"joining,omitempty"`
 	Loading     bool   `json:"loading,omitempty"`
 	Clock       int64  `json:"clock"`
-	Keys        int64  `json:"keys"`
+	Sketch      []byte `json:"sketch"` // of keys
 	Nulls       int64  `json:"nulls"`
 }
 
@@ -62,9 +61,10 @@ func (d *disk) options(cfg Config) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          cfg.FS,
 		DisableWAL:                  true,
+		Merger:                      stateMerger(),
 		FormatMajorVersion:          pebble.FormatNewest,
 		CacheSize:                   16 << 20,
-		MemTableSize:                32 << 20,
+		MemTableSize:                64 << 20,
 		MemTableStopWritesThreshold: 4,
 		Logger:                      &d.health,
 	}
@@ -207,7 +207,7 @@ func (d *disk) state(key []byte) (state []asof.Event, size int, err error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("read a state of the replica: %w", err)
 	}
-	state, err = wire.ParseEvents(v)
+	_, state, err = parseState(v)
 	size = len(v)
 	if err := errors.Join(err, closer.Close()); err != nil {
 		return nil, 0, fmt.Errorf("read a state of the replica: %w", err)

@@ -1,6 +1,7 @@
 package online_test
 
 import (
+	"context"
 	"iter"
 	"slices"
 	"testing"
@@ -246,4 +247,17 @@ func normal(cells []feature.Cell) []feature.Cell {
 		}
 	}
 	return cells
+}
+
+// running runs the store until the test ends.
+func running(t testing.TB, s *online.Store) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
 }

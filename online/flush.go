@@ -9,7 +9,6 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
-	"github.com/lockstepfs/lockstep/internal/wire"
 )
 
 // snapshot is what one flush writes: everything between two entries of the log.
@@ -27,9 +26,9 @@ type tableSnapshot struct {
 	cells  []map[string]*cell // nothing in them changes any more
 }
 
-// Flush writes what changed since the last flush, with the position, in one batch. It survives a crash of the
-// process only after the next sync (Run), which is harmless: the log is applied again from the position that did. After
-// an error everything is still in memory, and the next Flush writes it.
+// Flush hands what changed since the last flush, with the position, to Pebble in one batch, and so bounds the memory
+// for it. It survives a crash only after a sync (Run, Sync), which is harmless: the log is applied again from the
+// position that did. After an error everything is still in memory, and the next Flush writes it.
 func (s *Store) Flush() error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
@@ -78,7 +77,7 @@ func (t *table) snapshot() tableSnapshot {
 	snap.record = viewRecord{
 		Name: t.ref.Name, Version: t.ref.Version, Fingerprint: t.print,
 		Joining: t.phase.Load() == joining, Loading: t.loading.Load(),
-		Clock: t.clock.Load(), Keys: t.keys.Load(), Nulls: t.nulls.Load(),
+		Clock: t.clock.Load(), Sketch: t.distinct.bytes(), Nulls: t.nulls.Load(),
 	}
 	return snap
 }
@@ -101,10 +100,29 @@ func (s *Store) write(snap *snapshot) error {
 		s.cache.forget(c.hash)
 	}
 	for c, keep := range snap.all() {
-		state := asof.Prune(c.state, keep)
-		s.cache.put(c.hash, &entry{key: c.key, state: state, epoch: s.cache.epoch(c.hash)}, 0)
+		if !c.partial {
+			s.cache.put(&entry{key: c.key, hash: c.hash, state: asof.Prune(c.state, keep), epoch: s.cache.epoch(c.hash)}, 0)
+		}
+	}
+	for _, t := range snap.tables {
+		t.table.clean()
 	}
 	return nil
+}
+
+// clean takes partial cells, which are on disk now, out of the recent maps: they help nobody. Whole states stay, for
+// who changes them next.
+func (t *table) clean() {
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		for key, c := range sh.recent {
+			if c.partial {
+				delete(sh.recent, key)
+			}
+		}
+		sh.mu.Unlock()
+	}
 }
 
 // all yields every cell of the snapshot and the instant from which its view keeps events.
@@ -134,8 +152,12 @@ func (s *Store) encode(b *pebble.Batch, snap *snapshot) error {
 		}
 	}
 	for c, keep := range snap.all() {
-		s.encoded = wire.AppendEvents(s.encoded[:0], asof.Prune(c.state, keep))
-		if err := b.Set([]byte(c.key), s.encoded, nil); err != nil {
+		s.encoded = appendState(s.encoded[:0], c.state, keep)
+		put := b.Set
+		if c.partial {
+			put = b.Merge
+		}
+		if err := put([]byte(c.key), s.encoded, nil); err != nil {
 			return err
 		}
 	}

@@ -94,7 +94,7 @@ func (s *Store) adopt(t *table, v *feature.View, src *feature.Source) *table {
 		delete(s.stored, v.Ref())
 		t := newTable(st.id, v, src)
 		t.clock.Store(st.record.Clock)
-		t.keys.Store(st.record.Keys)
+		t.distinct.restore(st.record.Sketch)
 		t.nulls.Store(st.record.Nulls)
 		t.loading.Store(st.record.Loading)
 		t.phase.Store(ready)

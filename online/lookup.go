@@ -144,12 +144,3 @@ func (it *item) fill(t *table, row int, e *asof.Event, hi feature.Time) {
 		cells[j] = asof.Latest(&view.Features[slot.Feature], e, v, hi)
 	}
 }
-
-// find returns the state of a key.
-func (s *Store) find(t *table, p place, n *reads) ([]asof.Event, error) {
-	if state, ok := t.shard(p.hash).peek(p.key); ok {
-		n.memory++
-		return state, nil
-	}
-	return s.below(p, n)
-}

@@ -115,9 +115,7 @@ func (m *merger) end() error {
 		if m.table.phase.Load() == gone {
 			return unknownView(m.table.ref)
 		}
-		if err := m.store.update(m.table, placeOf(r.key), r.events, m.table.keep()); err != nil {
-			return err
-		}
+		m.store.update(m.table, placeOf(r.key), r.events, m.table.keep())
 		return m.store.relieve()
 	}
 	m.run = run{}
@@ -138,9 +136,7 @@ func (m *merger) open() error {
 	s.changed = true
 	s.apply.Unlock()
 	for _, r := range st.runs {
-		if err := s.update(t, placeOf(r.key), r.events, t.keep()); err != nil {
-			return err
-		}
+		s.update(t, placeOf(r.key), r.events, t.keep())
 		if err := s.relieve(); err != nil {
 			return err
 		}
@@ -151,44 +147,36 @@ func (m *merger) open() error {
 // Advance moves the position to seq, past an entry without rows. Generations merged since the last Advance become
 // visible with it. A seq at or before the position changes nothing.
 func (s *Store) Advance(seq uint64) error {
-	if err := s.advance(seq); err != nil {
-		return fmt.Errorf("advance to %d: %w", seq, err)
-	}
+	s.advance(seq)
 	return s.relieve()
 }
 
-func (s *Store) advance(seq uint64) error {
+func (s *Store) advance(seq uint64) {
 	s.apply.Lock()
 	defer s.apply.Unlock()
 	at := s.position.Load()
 	if seq <= at.Seq {
-		return nil
+		return
 	}
 	for _, t := range s.world.Load().tables {
-		if err := s.pour(t); err != nil {
-			return err
-		}
+		s.pour(t)
 	}
 	s.moveTo(seq)
-	return nil
 }
 
 // pour makes the staged generations of t visible.
-func (s *Store) pour(t *table) error {
+func (s *Store) pour(t *table) {
 	for _, st := range t.staged {
 		t.raise(st.clock)
 	}
 	keep := t.keep()
 	for _, st := range t.staged {
 		for _, r := range st.runs {
-			if err := s.update(t, placeOf(r.key), r.events, keep); err != nil {
-				return err
-			}
+			s.update(t, placeOf(r.key), r.events, keep)
 		}
 	}
 	t.staged = nil
 	t.loading.Store(false)
-	return nil
 }
 
 // moveTo moves the position. Store.apply is held.

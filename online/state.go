@@ -1,13 +1,15 @@
 package online
 
 import (
+	"slices"
+
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
 )
 
-// place is a key as the layers below know it.
+// place is a key as the layers below the shards know it.
 type place struct {
 	key  []byte
 	hash uint64
@@ -15,7 +17,116 @@ type place struct {
 
 func placeOf(key []byte) place { return place{key, xxhash.Sum64(key)} }
 
-// below returns the state of a key that no shard has, from the cache or from disk.
+// cell is what a shard knows of a key.
+type cell struct {
+	key     string // as on disk
+	hash    uint64
+	state   []asof.Event
+	partial bool // state is only what was added lately: the events below belong to it too
+}
+
+// update makes add part of the state of a key. The events of add are as asof.Insert keeps them. It never reads the
+// disk: where the state is not in memory only add is kept, and whoever reads it, or Pebble when it compacts, puts
+// both together. A state is a function of a set of events, so it does not matter who does, or how often.
+func (s *Store) update(t *table, p place, add []asof.Event, keep feature.Time) {
+	sh := t.shard(p.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if c := sh.dirty[string(p.key)]; c != nil {
+		state := union(c.state, add, keep)
+		if !unchanged(c.state, state) {
+			more := int64(len(state) - len(c.state))
+			s.dirtyBytes.Add(more * (eventBytes + valuesBytes(&state[len(state)-1])))
+			c.state = state
+		}
+		return
+	}
+	var base []asof.Event
+	next := &cell{hash: p.hash}
+	if c := sh.recent[string(p.key)]; c != nil {
+		next.key, base, next.partial = c.key, c.state, c.partial
+	} else {
+		t.distinct.add(p.hash)
+		next.key = string(p.key)
+		// No shard has the key, so what the cache has is what the disk has.
+		known := false
+		base, known = s.cache.get(p.hash, p.key)
+		next.partial = !known
+	}
+	next.state = union(base, add, keep)
+	if !unchanged(base, next.state) {
+		sh.dirty[next.key] = next
+		s.dirtyBytes.Add(cellBytes + int64(len(next.key)) + stateBytes(next.state))
+	}
+}
+
+// unchanged reports whether asof.Insert changed nothing that counts: the state may have lost its oldest events.
+func unchanged(old, state []asof.Event) bool {
+	n, m := len(old), len(state)
+	return m == 0 || n >= m && &old[n-1] == &state[m-1]
+}
+
+// union returns the events of state and add that a replica keeps. The smaller goes into the larger. As with
+// asof.Insert, state must be the newest of its kind or have no room.
+func union(state, add []asof.Event, keep feature.Time) []asof.Event {
+	if len(add) > len(state) {
+		state, add = asof.Prune(append([]asof.Event(nil), add...), keep), state
+	}
+	for i := range add {
+		state = asof.Insert(state, add[i], keep)
+	}
+	return state
+}
+
+// find returns the state of a key.
+func (s *Store) find(t *table, p place, n *reads) ([]asof.Event, error) {
+	sh := t.shard(p.hash)
+	c, state, partial := sh.peek(p.key)
+	if c != nil && !partial {
+		n.memory++
+		return state, nil
+	}
+	// What is below is complete without the cell, or with it: it is read after the cell.
+	base, err := s.below(p, n)
+	if err != nil || c == nil {
+		return base, err
+	}
+	return s.complete(t, c, state, base), nil
+}
+
+// peek returns the cell of a key, or nil, with what it holds now.
+func (sh *shard) peek(key []byte) (c *cell, state []asof.Event, partial bool) {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	if c = sh.dirty[string(key)]; c == nil {
+		c = sh.recent[string(key)]
+	}
+	if c == nil {
+		return nil, nil, false
+	}
+	return c, c.state, c.partial
+}
+
+// complete returns what a partial cell held together with what is below it, and leaves that in the cell for the
+// next reader.
+func (s *Store) complete(t *table, c *cell, state, base []asof.Event) []asof.Event {
+	base = slices.Clip(base) // others read it too
+	keep := t.keep()
+	sh := t.shard(c.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.dirty[c.key] != c {
+		return union(base, state, keep)
+	}
+	if c.partial {
+		// As long as a cell is in the dirty map, nothing of its key reaches the disk that it does not have.
+		c.state, c.partial = union(base, c.state, keep), false
+		s.dirtyBytes.Add(stateBytes(base))
+	}
+	return c.state
+}
+
+// below returns the state of a key as the cache or the disk has it.
 func (s *Store) below(p place, n *reads) ([]asof.Event, error) {
 	if state, ok := s.cache.get(p.hash, p.key); ok {
 		n.cached++
@@ -27,79 +138,6 @@ func (s *Store) below(p place, n *reads) ([]asof.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.cache.put(p.hash, &entry{key: string(p.key), state: state, epoch: epoch}, size)
+	s.cache.put(&entry{key: string(p.key), hash: p.hash, state: state, epoch: epoch}, size)
 	return state, nil
-}
-
-// update makes add part of the state of a key. The events of add are as asof.Insert keeps them.
-func (s *Store) update(t *table, p place, add []asof.Event, keep feature.Time) error {
-	sh := t.shard(p.hash)
-	for {
-		sh.mu.Lock()
-		if c := sh.dirty[string(p.key)]; c != nil {
-			s.change(c, union(c.state, add, keep))
-			sh.mu.Unlock()
-			return nil
-		}
-		if c := sh.recent[string(p.key)]; c != nil {
-			s.begin(t, sh, c, union(c.state, add, keep))
-			sh.mu.Unlock()
-			return nil
-		}
-		epoch := s.cache.epoch(p.hash)
-		sh.mu.Unlock()
-
-		// Nobody waits while the disk is read. If the key came into the shard meanwhile, or came and went, the
-		// state that was read may be old.
-		var n reads
-		state, err := s.below(p, &n)
-		if err != nil {
-			return err
-		}
-		sh.mu.Lock()
-		if sh.dirty[string(p.key)] == nil && sh.recent[string(p.key)] == nil && s.cache.epoch(p.hash) == epoch {
-			s.begin(t, sh, &cell{string(p.key), p.hash, state}, union(state, add, keep))
-			sh.mu.Unlock()
-			return nil
-		}
-		sh.mu.Unlock()
-	}
-}
-
-// begin puts the changed state of a key into the dirty map.
-func (s *Store) begin(t *table, sh *shard, old *cell, state []asof.Event) {
-	if unchanged(old.state, state) {
-		return
-	}
-	if len(old.state) == 0 {
-		t.keys.Add(1)
-	}
-	sh.dirty[old.key] = &cell{old.key, old.hash, state}
-	s.dirtyBytes.Add(cellBytes + int64(len(old.key)) + stateBytes(state))
-}
-
-// change changes the state of a key in the dirty map.
-func (s *Store) change(c *cell, state []asof.Event) {
-	if unchanged(c.state, state) {
-		return
-	}
-	s.dirtyBytes.Add(eventBytes + valuesBytes(&state[len(state)-1]))
-	c.state = state
-}
-
-// unchanged reports whether asof.Insert changed nothing that counts: the state may have lost its oldest events.
-func unchanged(old, state []asof.Event) bool {
-	n, m := len(old), len(state)
-	return m == 0 || n >= m && &old[n-1] == &state[m-1]
-}
-
-// union returns the events of state and add that a replica keeps. The smaller goes into the larger.
-func union(state, add []asof.Event, keep feature.Time) []asof.Event {
-	if len(add) > len(state) {
-		state, add = asof.Prune(append([]asof.Event(nil), add...), keep), state
-	}
-	for i := range add {
-		state = asof.Insert(state, add[i], keep)
-	}
-	return state
 }

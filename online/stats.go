@@ -25,7 +25,7 @@ type ViewStats struct {
 	HasClock bool         // Clock and Floor mean something: the view has events
 	Clock    feature.Time // C4
 	Floor    feature.Time // the earliest instant that is answered
-	Keys     int64        // with events, about
+	Keys     int64        // with events, within some percent
 	Nulls    int64        // rows that are not part of the view: NULL in a key column (K2)
 }
 
@@ -63,7 +63,7 @@ func (s *Store) Stats() Stats {
 	for _, ref := range w.refs() {
 		t := w.tables[ref]
 		clock := feature.Time(t.clock.Load())
-		v := ViewStats{View: ref, Ready: t.phase.Load() == ready, Loading: t.loading.Load(), Keys: t.keys.Load(), Nulls: t.nulls.Load()}
+		v := ViewStats{View: ref, Ready: t.phase.Load() == ready, Loading: t.loading.Load(), Keys: t.distinct.count(), Nulls: t.nulls.Load()}
 		if clock != asof.NoClock {
 			v.HasClock, v.Clock, v.Floor = true, clock, asof.Floor(clock, t.view.History)
 		}

@@ -101,21 +101,17 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Run flushes the store until ctx ends, and a last time then. A flush that fails is tried again at the next
+// Run flushes and syncs the store now and then until ctx ends, and flushes a last time then. A flush that fails is tried again at the next
 // occasion: Health tells, and lookups are answered meanwhile. Run returns the error of the last flush.
 func (s *Store) Run(ctx context.Context) error {
 	flush := time.NewTicker(s.cfg.FlushInterval)
 	defer flush.Stop()
-	sync := time.NewTicker(s.cfg.SyncInterval)
-	defer sync.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return s.Flush()
-		case <-sync.C:
-			s.note(s.sync())
 		case <-flush.C:
-			s.note(s.Flush())
+			s.note(s.flushAndSync())
 		case <-s.kick:
 			s.note(s.Flush())
 		}
@@ -149,7 +145,11 @@ func (s *Store) Sync() error {
 	return nil
 }
 
-func (s *Store) sync() error {
+// flushAndSync is Sync that does not wait for the disk.
+func (s *Store) flushAndSync() error {
+	if err := s.Flush(); err != nil {
+		return err
+	}
 	if !s.unsynced.Swap(false) {
 		return nil
 	}

@@ -33,12 +33,12 @@ type table struct {
 	print   string   // fingerprint of the view and of what it needs of its source
 	look    string   // fingerprint of the view alone
 
-	same    atomic.Pointer[feature.View] // another copy of the same definition seen last
-	phase   atomic.Int32
-	clock   atomic.Int64 // asof.NoClock without events. It is raised before states are pruned by it.
-	keys    atomic.Int64
-	nulls   atomic.Int64 // events that are not part of the view (K2)
-	loading atomic.Bool  // a part of a generation is visible before its record (see Merge)
+	same     atomic.Pointer[feature.View] // another copy of the same definition seen last
+	phase    atomic.Int32
+	clock    atomic.Int64 // asof.NoClock without events. It is raised before states are pruned by it.
+	distinct sketch       // of keys
+	nulls    atomic.Int64 // events that are not part of the view (K2)
+	loading  atomic.Bool  // a part of a generation is visible before its record (see Merge)
 
 	staged  []*stage // guarded by Store.apply: generations that the next Advance makes visible
 	mapping mapping  // scratch of the applier
@@ -51,13 +51,6 @@ type shard struct {
 	mu     sync.RWMutex
 	dirty  map[string]*cell // changed since the last flush began; its cells change under mu
 	recent map[string]*cell // of the last flush: nothing in it changes; dirty wins over it
-}
-
-// cell is the state of a key.
-type cell struct {
-	key   string // as on disk
-	hash  uint64
-	state []asof.Event
 }
 
 func newTable(id uint32, v *feature.View, src *feature.Source) *table {
@@ -136,16 +129,3 @@ func (t *table) prefix(dst []byte) []byte {
 }
 
 func (t *table) shard(hash uint64) *shard { return &t.shards[hash>>56%shards] }
-
-// peek returns the state of key if the shard has it.
-func (sh *shard) peek(key []byte) ([]asof.Event, bool) {
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	if c := sh.dirty[string(key)]; c != nil {
-		return c.state, true
-	}
-	if c := sh.recent[string(key)]; c != nil {
-		return c.state, true
-	}
-	return nil, false
-}
