@@ -8,9 +8,34 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
+
+// maxRecordBatch is the size of the largest record batch that is read; it is in memory as a whole. Some tools
+// write a table as a single one.
+const maxRecordBatch = 2 << 30
+
+// limitedAllocator panics, which the reader makes an error of, where a broken file says that it needs more
+// memory than a record batch may have. The runtime would end the process.
+type limitedAllocator struct{ memory.Allocator }
+
+func (a limitedAllocator) Allocate(size int) []byte {
+	a.check(size)
+	return a.Allocator.Allocate(size)
+}
+
+func (a limitedAllocator) Reallocate(size int, b []byte) []byte {
+	a.check(size)
+	return a.Allocator.Reallocate(size, b)
+}
+
+func (limitedAllocator) check(size int) {
+	if size < 0 || size > 2*maxRecordBatch {
+		panic(fmt.Sprintf("a part of %d bytes; at most %d are read", size, maxRecordBatch))
+	}
+}
 
 // arrowTable reads Arrow IPC. The file format holds the stream format between its magic and its footer, so both
 // are read as streams; what is in memory is one record batch.
@@ -43,6 +68,8 @@ var (
 	arrowEnd   = []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}
 )
 
+// openArrow reads the schema. The lengths in it are believed by arrow-go: a schema made to do harm, or an
+// unlucky bit, can ask for more memory than there is. Take Arrow from whom you trust.
 func openArrow(in io.Reader, types map[string]feature.Type) (*arrowTable, error) {
 	t := &arrowTable{in: &tailReader{Reader: in}}
 	head := make([]byte, 8)
@@ -53,7 +80,9 @@ func openArrow(in io.Reader, types map[string]feature.Type) (*arrowTable, error)
 	if t.isFile = bytes.HasPrefix(head[:n], arrowMagic); !t.isFile {
 		t.in.Reader = io.MultiReader(bytes.NewReader(head[:n]), in)
 	}
-	if t.reader, err = ipc.NewReader(t.in); err != nil {
+	// NewReader would not pass the limit on to its reader of messages.
+	options := []ipc.Option{ipc.WithBodySizeLimit(maxRecordBatch), ipc.WithAllocator(limitedAllocator{memory.DefaultAllocator})}
+	if t.reader, err = ipc.NewReaderFromMessageReader(ipc.NewMessageReader(t.in, options...), options...); err != nil {
 		return nil, refuse("", "not an Arrow IPC file or stream: %v", err)
 	}
 	for _, f := range t.reader.Schema().Fields() {

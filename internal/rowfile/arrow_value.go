@@ -12,7 +12,7 @@ import (
 
 // appendArrow adds place i of a to c, whose type is arrowType's for it.
 func appendArrow(c *feature.Column, a arrow.Array, i int) error {
-	if a.IsNull(i) {
+	if isNull(a, i) {
 		c.Append(feature.Value{})
 		return nil
 	}
@@ -37,13 +37,16 @@ func appendArrow(c *feature.Column, a arrow.Array, i int) error {
 	return nil
 }
 
+// isNull reports whether place i of a is NULL; columns of type null have no bitmap that says so.
+func isNull(a arrow.Array, i int) bool { return a.IsNull(i) || a.DataType().ID() == arrow.NULL }
+
 // arrowValue returns place i of a, which is not NULL. Strings do not share memory with a. A timestamp may lie
 // outside of valid time.
 func arrowValue(a arrow.Array, i int) (feature.Value, error) {
 	switch a := a.(type) {
 	case *array.Dictionary:
 		at := a.GetValueIndex(i)
-		if a.Dictionary().IsNull(at) {
+		if isNull(a.Dictionary(), at) {
 			return feature.Value{}, nil
 		}
 		return arrowValue(a.Dictionary(), at)
@@ -98,12 +101,15 @@ func arrowNumber(a arrow.Array, i int) (feature.Value, error) {
 
 func arrowList(a array.ListLike, i int) (feature.Value, error) {
 	from, to := a.ValueOffsets(i)
-	elems := make([]feature.Value, 0, to-from)
 	values := a.ListValues()
+	if from < 0 || to < from || to > int64(values.Len()) {
+		return feature.Value{}, fmt.Errorf("a broken list from element %d to %d of %d", from, to, values.Len())
+	}
+	elems := make([]feature.Value, 0, to-from)
 	typ, _ := arrowType(values.DataType())
 	for at := int(from); at < int(to); at++ {
 		v, err := feature.Value{}, error(nil)
-		if !values.IsNull(at) {
+		if !isNull(values, at) {
 			v, err = arrowValue(values, at)
 		}
 		if err != nil {

@@ -102,6 +102,7 @@ type leaf struct {
 	kind     feature.Kind
 	decode   func(v encoding.Values, n int, to *dense) error
 	unsigned bool // a negative number stands for one that does not fit an int64
+	decimal  bool // read as text, which is exact
 }
 
 // leafOf returns how to read values of t, or why they cannot be kept without loss.
@@ -121,7 +122,7 @@ func leafOf(t parquet.Type) (leaf, error) {
 		case *format.NullType:
 			return leaf{kind: feature.KindString, decode: nothing}, nil
 		case *format.DecimalType:
-			return leaf{}, errors.New("decimals have no exact counterpart: cast the column to double, int64 or string")
+			return decimalLeaf(t.Kind(), int(l.Scale))
 		default:
 			return leaf{}, errors.New("expected integers, floats, booleans, text, dates or timestamps")
 		}

@@ -40,6 +40,9 @@ func openParquet(in *os.File, size int64, types map[string]feature.Type) (*parqu
 			return nil, err
 		}
 		want, ok := types[name]
+		if !ok && c.decimal {
+			return nil, refuse(name, "type %s is not supported: decimals have no exact counterpart; cast the column, or say whether it is float64, int64 or string", node.Type())
+		}
 		if !ok {
 			want = c.typ
 		}

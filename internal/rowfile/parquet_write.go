@@ -37,7 +37,6 @@ func newParquetSink(w io.Writer, fields []feature.Field, meta map[string]string)
 		parquet.NewSchema("lockstep", root),
 		parquet.Compression(&parquet.Zstd),
 		parquet.DictionaryMaxBytes(1 << 20),
-		parquet.CreatedBy("lockstep", "", ""),
 	}
 	for key, value := range meta {
 		options = append(options, parquet.KeyValueMetadata(key, value))
