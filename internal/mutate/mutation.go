@@ -13,7 +13,7 @@ import (
 type Mutation struct {
 	Name     string
 	File     string // from the module's root, with slashes
-	Run      string // a test that suffices to notice it; "" for the whole suite
+	Run      string // the test that should notice it, which is tried first; "" for the whole suite
 	Old, New string
 }
 

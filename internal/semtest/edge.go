@@ -43,7 +43,7 @@ func (h *History) Share() Share {
 				}
 				s.Add(shareOf(step.Read.Plan, src, rows, asked{key, step.Read.At}))
 			}
-		case step.Training != nil:
+		case step.Training != nil && step.Training.Spine != nil:
 			spine := step.Training.Spine
 			for i := range spine.Rows {
 				key := func(name string) feature.Value { return spine.Column(name).Value(i) }

@@ -59,7 +59,7 @@ func DrawHistory(t *rapid.T) *History {
 	for i := range 3 {
 		h.Steps = append(h.Steps, Step{Read: w.drawRead(t, fmt.Sprintf("last read %d", i))})
 	}
-	h.Steps = append(h.Steps, Step{Training: w.drawTraining(t)})
+	h.Steps = append(h.Steps, Step{Training: w.drawTraining(t)}, Step{Training: w.drawAllKeys(t, h.Catalog)})
 	return h
 }
 
@@ -185,6 +185,19 @@ func (w *world) drawTraining(t *rapid.T) *Training {
 	return r
 }
 
+// drawAllKeys draws a training set of all keys of the first view (S3).
+func (w *world) drawAllKeys(t *rapid.T, c *feature.Catalog) *Training {
+	plan, err := c.PlanFeatures([]string{"v0.f0"})
+	if err != nil {
+		t.Fatalf("plan: %v", err)
+	}
+	r := &Training{Plan: plan, Time: AllKeysTime, At: w.readTime(t, "all keys")}
+	if rapid.Bool().Draw(t, "all keys available") {
+		r.Clock = feature.ClockAvailable
+	}
+	return r
+}
+
 // Script returns the history as a script; what it must print is left out.
 func (h *History) Script() string {
 	var b strings.Builder
@@ -200,6 +213,8 @@ func (h *History) Script() string {
 		case s.Read != nil:
 			fmt.Fprintf(&b, "read all at=%s\n", shortTime(s.Read.At))
 			writeKeys(&b, s.Read)
+		case s.Training != nil && s.Training.Spine == nil:
+			fmt.Fprintf(&b, "train v0.f0 clock=%s keys=all at=%s\n", s.Training.Clock, shortTime(s.Training.At))
 		case s.Training != nil:
 			fmt.Fprintf(&b, "train all clock=%s time=%s\n%s", s.Training.Clock, s.Training.Time, strings.ReplaceAll(printTable(s.Training.Spine), " | ", "  "))
 		}

@@ -261,7 +261,7 @@ func (s *script) train(t *testing.T, d *datadriven.TestData) (string, error) {
 		}
 	}
 	if all {
-		r.Time = "event_timestamp"
+		r.Time = AllKeysTime
 	} else {
 		if r.Spine, err = spineOf(d.Input, plan, r.Time); err != nil {
 			return "", err

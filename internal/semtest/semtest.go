@@ -55,11 +55,14 @@ type Archive interface {
 	Train(ctx context.Context, r Training) (*feature.Batch, error)
 }
 
+// AllKeysTime is the time column of a training set without a spine.
+const AllKeysTime = "event_timestamp"
+
 // Training asks for a training set.
 type Training struct {
 	Plan  *feature.Plan
 	Spine *feature.Batch // nil for keys: all (S3)
-	Time  string         // the spine's time column
+	Time  string         // the spine's time column; AllKeysTime without a spine
 	At    feature.Time   // the instant for keys: all
 	Clock feature.Clock
 	Cut   uint64 // 0 means now
