@@ -16,9 +16,9 @@ func TestBatchIsAListOfRows(t *testing.T) {
 			src.Columns = append(src.Columns, feature.Field{Name: string(rune('a' + i)), Type: typ})
 		}
 		var want [][]feature.Value
-		draw := func(max int) *feature.Batch {
+		draw := func(most int) *feature.Batch {
 			b := feature.NewBatch(src)
-			for range rapid.IntRange(0, max).Draw(t, "rows") {
+			for range rapid.IntRange(0, most).Draw(t, "rows") {
 				row := make([]feature.Value, len(src.Columns))
 				for i, f := range src.Columns {
 					row[i] = valuesOf(f.Type).Draw(t, f.Name)

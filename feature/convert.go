@@ -45,6 +45,7 @@ func Convert(v Value, t Type) (Value, error) {
 		if v.kind == KindInt64 || v.kind == KindBool {
 			out, ok = StringValue(v.Text()), true
 		}
+	default: // no type of a column
 	}
 	if !ok {
 		return Value{}, fmt.Errorf("cannot take %s %s for %s", v.kind, abbreviate(v.String()), t)
@@ -62,6 +63,7 @@ func checkScalar(v Value) (Value, error) {
 		if !v.Time().Valid() {
 			return Value{}, errRange(v.Time().String())
 		}
+	default: // always right
 	}
 	return v, nil
 }
@@ -76,6 +78,7 @@ func toInt64(v Value) (Value, bool) {
 		if f := v.Float64(); f == math.Trunc(f) && f >= -1<<63 && f < 1<<63 {
 			return Int64Value(int64(f)), true
 		}
+	default:
 	}
 	return Value{}, false
 }
@@ -92,6 +95,7 @@ func toFloat64(v Value) (Value, bool) {
 		n := v.Int64()
 		f := float64(n)
 		return Float64Value(f), f < 1<<63 && int64(f) == n
+	default:
 	}
 	return Value{}, false
 }

@@ -1,5 +1,7 @@
 package feature
 
+import "strings"
+
 // Key is a tuple of values, one a part of an entity's key, in the order of the entity (rule K1).
 type Key []Value
 
@@ -28,12 +30,9 @@ func (k Key) Equal(o Key) bool {
 
 // String returns the key for people, such as ("JFK", 5).
 func (k Key) String() string {
-	s := "("
+	parts := make([]string, len(k))
 	for i, v := range k {
-		if i > 0 {
-			s += ", "
-		}
-		s += v.String()
+		parts[i] = v.String()
 	}
-	return s + ")"
+	return "(" + strings.Join(parts, ", ") + ")"
 }

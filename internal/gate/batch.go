@@ -127,6 +127,7 @@ func convertColumn(c *feature.Column, t feature.Type, refuse func(row int, err e
 		if slices.ContainsFunc(c.Ints, func(x int64) bool { return !feature.Time(x).Valid() }) {
 			return convertEach(c, t, refuse)
 		}
+	default: // always right
 	}
 	return *c
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/rowjson"
@@ -34,7 +35,7 @@ func (t *jsonlTable) close() error { return nil }
 func (t *jsonlTable) readFirst() error {
 	var columns [][]feature.Value // by column and row; short columns end in NULLs
 	var lines []int
-	for row := 0; row < ChunkRows; row++ {
+	for row := range ChunkRows {
 		line, err := t.nextLine()
 		if errors.Is(err, io.EOF) {
 			break
@@ -229,7 +230,7 @@ func (t *jsonlTable) late(name string) error {
 	if _, ok := t.types[name]; !ok {
 		return t.bad(name, fmt.Errorf("a new column, which the first %d rows do not have", ChunkRows))
 	}
-	t.out = append(t.out[:len(t.out):len(t.out)], feature.Field{Name: name, Type: t.types[name]})
+	t.out = append(slices.Clip(t.out), feature.Field{Name: name, Type: t.types[name]})
 	return nil
 }
 

@@ -30,6 +30,7 @@ func settle(c *feature.Column, want feature.Type) (out feature.Column, row int, 
 					return *c, i, err
 				}
 			}
+		default: // always right
 		}
 		if c.Type == want {
 			return *c, 0, nil

@@ -31,6 +31,7 @@ func appendText(c *feature.Column, text []byte) error {
 			return nil
 		case feature.KindBool:
 			text = bytes.ToLower(text)
+		default:
 		}
 	}
 	v, err := feature.ParseText(string(text), c.Type)

@@ -3,6 +3,7 @@ package rowjson_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -225,13 +226,13 @@ func TestLines(t *testing.T) {
 		lines := rowjson.NewLines(strings.NewReader(tt.in), tt.limit)
 		for {
 			line, err := lines.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
-			switch err {
-			case nil:
+			switch {
+			case err == nil:
 				got = append(got, fmt.Sprintf("%d:%s", lines.Number(), line))
-			case rowjson.ErrTooLong:
+			case errors.Is(err, rowjson.ErrTooLong):
 				got = append(got, fmt.Sprintf("%d!", lines.Number()))
 			default:
 				t.Fatal(err)
@@ -245,7 +246,7 @@ func TestLines(t *testing.T) {
 	if line, err := failing.Next(); err != nil || string(line) != "a" {
 		t.Errorf("Next() = %q, %v", line, err)
 	}
-	if line, err := failing.Next(); err == nil || err == io.EOF {
+	if line, err := failing.Next(); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("Next() on a failing reader = %q, %v, want its error", line, err)
 	}
 }
