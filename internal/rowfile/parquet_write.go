@@ -92,29 +92,22 @@ func (s *parquetSink) close() error { return s.out.Close() }
 // pack puts the places of c, column i, into s.values.
 func (s *parquetSink) pack(i int, c *feature.Column) {
 	s.values, s.text = s.values[:0], s.text[:0]
-	n := c.Len()
-	for row := range n {
+	null := parquet.NullValue().Level(0, 0, i)
+	for row := range c.Len() {
 		switch {
 		case c.IsNull(row):
-			s.values = append(s.values, parquet.NullValue().Level(0, 0, i))
+			s.values = append(s.values, null)
 		case c.Type.List:
 			s.packList(i, c.Type.Kind, c.Lists[row])
+		case c.Type.Kind == feature.KindString:
+			s.values = append(s.values, s.textValue(c.Strs[row]).Level(0, 1, i))
+		case c.Type.Kind == feature.KindFloat64:
+			s.values = append(s.values, parquet.DoubleValue(c.Floats[row]).Level(0, 1, i))
+		case c.Type.Kind == feature.KindBool:
+			s.values = append(s.values, parquet.BooleanValue(c.Ints[row] != 0).Level(0, 1, i))
 		default:
-			s.values = append(s.values, s.scalar(c, row).Level(0, 1, i))
+			s.values = append(s.values, parquet.Int64Value(c.Ints[row]).Level(0, 1, i))
 		}
-	}
-}
-
-func (s *parquetSink) scalar(c *feature.Column, row int) parquet.Value {
-	switch c.Type.Kind {
-	case feature.KindFloat64:
-		return parquet.DoubleValue(c.Floats[row])
-	case feature.KindBool:
-		return parquet.BooleanValue(c.Ints[row] != 0)
-	case feature.KindString:
-		return s.textValue(c.Strs[row])
-	default:
-		return parquet.Int64Value(c.Ints[row])
 	}
 }
 

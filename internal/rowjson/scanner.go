@@ -63,8 +63,8 @@ func (s *Scanner) Reset(data []byte) {
 // Key returns the name of the current member, valid like a Token.
 func (s *Scanner) Key() []byte { return s.key }
 
-// Value returns the value of the current member.
-func (s *Scanner) Value() Token { return s.value }
+// Value returns the value of the current member, valid until Next.
+func (s *Scanner) Value() *Token { return &s.value }
 
 // Err returns what was wrong with the text, naming the byte (from 1) where it was found; nil while all is well.
 func (s *Scanner) Err() error { return s.err }
@@ -102,8 +102,7 @@ func (s *Scanner) Next() bool {
 		return s.fail("expected a colon after the name")
 	}
 	s.pos++
-	s.value, ok = s.token(0)
-	return ok
+	return s.token(0, &s.value)
 }
 
 func (s *Scanner) finish() bool {
@@ -139,28 +138,39 @@ func (s *Scanner) peek() byte {
 	return 0
 }
 
-func (s *Scanner) token(depth int) (Token, bool) {
+// token reads a value into t.
+func (s *Scanner) token(depth int, t *Token) (ok bool) {
 	if depth > maxDepth {
-		return Token{}, s.fail("it is nested too deeply")
+		return s.fail("it is nested too deeply")
 	}
+	t.Text, t.Elems = nil, nil
 	switch c := s.peek(); {
 	case c == '"':
-		text, ok := s.str()
-		return Token{Kind: String, Text: text}, ok
+		t.Kind = String
+		t.Text, ok = s.str()
+		return ok
 	case c == '-' || c >= '0' && c <= '9':
-		return s.number()
+		t.Kind = Number
+		t.Text, ok = s.number()
+		return ok
 	case c == 'n':
-		return Token{Kind: Null}, s.word("null")
+		t.Kind = Null
+		return s.word("null")
 	case c == 't':
-		return Token{Kind: True}, s.word("true")
+		t.Kind = True
+		return s.word("true")
 	case c == 'f':
-		return Token{Kind: False}, s.word("false")
+		t.Kind = False
+		return s.word("false")
 	case c == '[':
-		return s.array(depth)
+		t.Kind = Array
+		t.Elems, ok = s.array(depth)
+		return ok
 	case c == '{':
-		return Token{Kind: Object}, s.skipObject(depth)
+		t.Kind = Object
+		return s.skipObject(depth)
 	default:
-		return Token{}, s.fail("expected a value")
+		return s.fail("expected a value")
 	}
 }
 
@@ -172,7 +182,7 @@ func (s *Scanner) word(w string) bool {
 	return true
 }
 
-func (s *Scanner) number() (Token, bool) {
+func (s *Scanner) number() ([]byte, bool) {
 	start := s.pos
 	if s.data[s.pos] == '-' {
 		s.pos++
@@ -180,12 +190,12 @@ func (s *Scanner) number() (Token, bool) {
 	lead := s.pos
 	n := s.digits()
 	if n == 0 || n > 1 && s.data[lead] == '0' {
-		return Token{}, s.fail("this is not a JSON number")
+		return nil, s.fail("this is not a JSON number")
 	}
 	if s.at('.') {
 		s.pos++
 		if s.digits() == 0 {
-			return Token{}, s.fail("this is not a JSON number")
+			return nil, s.fail("this is not a JSON number")
 		}
 	}
 	if s.at('e') || s.at('E') {
@@ -194,10 +204,10 @@ func (s *Scanner) number() (Token, bool) {
 			s.pos++
 		}
 		if s.digits() == 0 {
-			return Token{}, s.fail("this is not a JSON number")
+			return nil, s.fail("this is not a JSON number")
 		}
 	}
-	return Token{Kind: Number, Text: s.data[start:s.pos]}, true
+	return s.data[start:s.pos], true
 }
 
 func (s *Scanner) at(c byte) bool { return s.pos < len(s.data) && s.data[s.pos] == c }
@@ -211,17 +221,17 @@ func (s *Scanner) digits() int {
 }
 
 // array reads a list; the elements of a list in a list are checked and dropped.
-func (s *Scanner) array(depth int) (Token, bool) {
+func (s *Scanner) array(depth int) ([]Token, bool) {
 	s.pos++
 	first := len(s.elems)
 	if s.peek() == ']' {
 		s.pos++
-		return Token{Kind: Array}, true
+		return nil, true
 	}
 	for {
-		e, ok := s.token(depth + 1)
-		if !ok {
-			return Token{}, false
+		var e Token
+		if !s.token(depth+1, &e) {
+			return nil, false
 		}
 		if depth == 0 {
 			s.elems = append(s.elems, e)
@@ -231,9 +241,9 @@ func (s *Scanner) array(depth int) (Token, bool) {
 			s.pos++
 		case ']':
 			s.pos++
-			return Token{Kind: Array, Elems: s.elems[first:len(s.elems):len(s.elems)]}, true
+			return s.elems[first:len(s.elems):len(s.elems)], true
 		default:
-			return Token{}, s.fail("expected a comma or the end of the array")
+			return nil, s.fail("expected a comma or the end of the array")
 		}
 	}
 }
@@ -256,7 +266,8 @@ func (s *Scanner) skipObject(depth int) bool {
 		}
 		s.pos++
 		// An array in here must not add to the elements of one around it: depth is at least 1.
-		if _, ok := s.token(depth + 1); !ok {
+		var skipped Token
+		if !s.token(depth+1, &skipped) {
 			return false
 		}
 		switch s.peek() {

@@ -21,7 +21,7 @@ func scan(s *rowjson.Scanner, data []byte) ([]string, error) {
 	s.Reset(data)
 	for s.Next() {
 		v := s.Value()
-		out = append(out, fmt.Sprintf("%s %s", s.Key(), show(v)))
+		out = append(out, fmt.Sprintf("%s %s", s.Key(), show(*v)))
 	}
 	return out, s.Err()
 }

@@ -12,7 +12,7 @@ import (
 // Value returns the token as a value of type t where nothing is lost (rule K4); the error says what was
 // expected. Numbers may come as strings (an int64 has more digits than a JavaScript number), timestamps are
 // text, null is NULL. A number too great for a float64 is an error, NaN and infinities (as text) are NULL.
-func (t Token) Value(typ feature.Type) (feature.Value, error) {
+func (t *Token) Value(typ feature.Type) (feature.Value, error) {
 	if t.Kind == Null {
 		return feature.Value{}, nil
 	}
@@ -40,7 +40,7 @@ func (t Token) Value(typ feature.Type) (feature.Value, error) {
 	return feature.Convert(v, typ)
 }
 
-func (t Token) list(typ feature.Type) (feature.Value, error) {
+func (t *Token) list(typ feature.Type) (feature.Value, error) {
 	if t.Kind != Array || !typ.List {
 		return feature.Value{}, fmt.Errorf("expected %s, got %s", typ, t.Kind)
 	}
@@ -48,7 +48,8 @@ func (t Token) list(typ feature.Type) (feature.Value, error) {
 		return feature.Value{}, fmt.Errorf("expected %d elements, got %d", typ.Len, len(t.Elems))
 	}
 	elems := make([]feature.Value, len(t.Elems))
-	for i, e := range t.Elems {
+	for i := range t.Elems {
+		e := &t.Elems[i]
 		v, err := e.Value(feature.Type{Kind: typ.Kind})
 		switch {
 		case err != nil:
@@ -62,7 +63,7 @@ func (t Token) list(typ feature.Type) (feature.Value, error) {
 }
 
 // Infer returns the token as a value of the type that its text suggests, by the rules of feature.ParseJSON.
-func (t Token) Infer() (feature.Value, error) {
+func (t *Token) Infer() (feature.Value, error) {
 	switch t.Kind {
 	case Null:
 		return feature.Value{}, nil
@@ -80,7 +81,8 @@ func (t Token) Infer() (feature.Value, error) {
 		return t.float64()
 	case Array:
 		elems := make([]any, len(t.Elems))
-		for i, e := range t.Elems {
+		for i := range t.Elems {
+			e := &t.Elems[i]
 			if e.Kind == Array || e.Kind == Object {
 				return feature.Value{}, fmt.Errorf("element %d is %s; lists hold scalars", i, e.Kind)
 			}
@@ -96,7 +98,7 @@ func (t Token) Infer() (feature.Value, error) {
 	}
 }
 
-func (t Token) int64() (feature.Value, error) {
+func (t *Token) int64() (feature.Value, error) {
 	if n, ok := parseInt(t.Text); ok {
 		return feature.Int64Value(n), nil
 	}
@@ -108,7 +110,7 @@ func (t Token) int64() (feature.Value, error) {
 
 // float64 reads a number as the nearest float64. A long whole number is refused when digits would be lost,
 // that is, when it is neither the exact nor the shortest way to write the result.
-func (t Token) float64() (feature.Value, error) {
+func (t *Token) float64() (feature.Value, error) {
 	f, err := strconv.ParseFloat(string(t.Text), 64)
 	if err != nil || math.IsInf(f, 0) {
 		return feature.Value{}, fmt.Errorf("number %s is out of the range of float64", abbreviate(t.Text))

@@ -10,7 +10,7 @@ import (
 	"github.com/lockstepfs/lockstep/internal/rowjson"
 )
 
-func token(t testing.TB, text string) rowjson.Token {
+func token(t testing.TB, text string) *rowjson.Token {
 	t.Helper()
 	var s rowjson.Scanner
 	s.Reset([]byte(`{"v":` + text + `}`))
@@ -128,7 +128,7 @@ func FuzzInfer(f *testing.F) {
 		if !s.Next() || string(s.Key()) != "v" {
 			return
 		}
-		v := s.Value()
+		v := *s.Value()
 		if s.Next() || s.Err() != nil {
 			return
 		}
