@@ -321,3 +321,25 @@ func TestRowGroups(t *testing.T) {
 	}
 	sameRows(t, got, b)
 }
+
+// Whatever the bytes, a Parquet file is read or refused.
+func FuzzParquet(f *testing.F) {
+	var buf bytes.Buffer
+	w, err := rowfile.NewWriter(&buf, rowfile.Parquet, everyType, nil)
+	if err == nil {
+		err = w.Write(sample(20))
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(buf.Bytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := read(writeFile(t, "x.parquet", string(data)), rowfile.Parquet, nil)
+		if err != nil && feature.CodeOf(err) != feature.CodeInvalid && !strings.Contains(err.Error(), "Done()") {
+			t.Fatalf("%v, want CodeInvalid", err)
+		}
+	})
+}

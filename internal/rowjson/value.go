@@ -105,7 +105,7 @@ func (t *Token) int64() (feature.Value, error) {
 	if n, ok := parseWhole(t.Text); ok {
 		return feature.Int64Value(n), nil
 	}
-	return feature.Value{}, fmt.Errorf("expected int64, got the number %s, which is none", abbreviate(t.Text))
+	return feature.Value{}, fmt.Errorf("expected int64, got the number %s", abbreviate(t.Text))
 }
 
 // float64 reads a number as the nearest float64. A long whole number is refused when digits would be lost,
