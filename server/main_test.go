@@ -86,8 +86,8 @@ type parts struct {
 
 func (p *parts) Lookup(ctx context.Context, l *feature.Lookup, path feature.Path) (*feature.Answer, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.lookups, p.paths = append(p.lookups, l), append(p.paths, path)
+	p.mu.Unlock()
 	if p.lookup != nil {
 		return p.lookup(ctx, l)
 	}

@@ -36,7 +36,7 @@ func appendAnswer(b []byte, p *compiled, l *feature.Lookup, a *feature.Answer, c
 
 	width := len(p.plan.Slots)
 	b = append(b, `,"values":`...)
-	b = appendRows(b, a.Cells, width, func(b []byte, c *feature.Cell) []byte { return c.Value.AppendJSON(b) })
+	b = appendRows(b, a.Cells, width, appendValue)
 	b = append(b, `,"statuses":`...)
 	b = appendRows(b, a.Cells, width, func(b []byte, c *feature.Cell) []byte {
 		counts[c.Status&3]++
@@ -69,21 +69,29 @@ var quotedStatus = [4]string{
 // appendRows writes an array of arrays of width cells.
 func appendRows(b []byte, cells []feature.Cell, width int, one func([]byte, *feature.Cell) []byte) []byte {
 	b = append(b, '[')
-	for i := range cells {
-		switch {
-		case i == 0:
-			b = append(b, '[')
-		case i%width == 0:
-			b = append(b, "],["...)
-		default:
+	for from := 0; from < len(cells); from += width {
+		if from > 0 {
 			b = append(b, ',')
 		}
-		b = one(b, &cells[i])
-	}
-	if len(cells) > 0 {
+		b = append(b, '[')
+		row := cells[from : from+width]
+		for i := range row {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = one(b, &row[i])
+		}
 		b = append(b, ']')
 	}
 	return append(b, ']')
+}
+
+func appendValue(b []byte, c *feature.Cell) []byte {
+	if c.Value.Type() == feature.Timestamp {
+		b = appendTime(append(b, '"'), c.Value.Time())
+		return append(b, '"')
+	}
+	return c.Value.AppendJSON(b)
 }
 
 func appendMeta(b []byte, p *compiled, a *feature.Answer, lagMS int64) []byte {
@@ -105,7 +113,7 @@ func appendMeta(b []byte, p *compiled, a *feature.Answer, lagMS int64) []byte {
 	return append(b, "]}}\n"...)
 }
 
-// appendTime writes t as feature.Value.AppendJSON does, without the quotes, four times as fast.
+// appendTime writes t as feature.Value.AppendJSON does, without the quotes, in a fraction of the time.
 func appendTime(b []byte, t feature.Time) []byte {
 	day, rest := int64(t)/int64(feature.Day), int64(t)%int64(feature.Day)
 	if rest < 0 {
