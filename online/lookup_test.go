@@ -274,22 +274,3 @@ func TestApplyKeepsNothingOfTheBatch(t *testing.T) {
 		t.Errorf("the state changed with the batch:\n%s", diff)
 	}
 }
-
-// TestLookupAllocations counts what a read of one key and ten features costs in allocations.
-func TestLookupAllocations(t *testing.T) {
-	s, plan := loaded(t, online.Config{}, 1, 1000)
-	l := &feature.Lookup{Plan: plan, Keys: [][]feature.Value{{feature.Int64Value(7)}}, At: 5000}
-	lookup(t, s, l)
-	if got := testing.AllocsPerRun(1000, func() { lookup(t, s, l) }); got > 3 {
-		t.Errorf("a read of ten features of one key allocates %.1f times, want at most 3", got)
-	}
-	hundred := make([]feature.Value, 100)
-	for i := range hundred {
-		hundred[i] = feature.Int64Value(int64(i))
-	}
-	l = &feature.Lookup{Plan: plan, Keys: [][]feature.Value{hundred}, At: 5000}
-	lookup(t, s, l)
-	if got := testing.AllocsPerRun(100, func() { lookup(t, s, l) }); got > 4 {
-		t.Errorf("a read of ten features of a hundred keys allocates %.1f times, want at most 4", got)
-	}
-}
