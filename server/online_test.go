@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -154,5 +156,37 @@ func TestOnlineTimes(t *testing.T) {
 	want = append(want, ']')
 	if !bytes.Equal(got.EventTimes, want) || !bytes.Equal(got.Values, want) {
 		t.Errorf("event times (-want +got):\n%s", cmp.Diff(string(want), string(got.EventTimes)))
+	}
+}
+
+// TestOnlineFloats: the short way to write a float must be the one that package feature has.
+func TestOnlineFloats(t *testing.T) {
+	values := []float64{0, 1, -1, 0.5, -0.5, 0.1, -0.0001, 0.0001, 0.00001, 1e-7, 12.34, -12.3456, 12.34567, 1e15, 1e15 - 1, 99999999999.9999, 1e20, 1e21, 1e22, 123456789012345678, math.MaxFloat64, math.SmallestNonzeroFloat64, 1.0 / 3, 100, 1200.05, 0.30000000000000004}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		values = append(values, float64(random.IntN(2e9)-1e9)/math.Pow10(random.IntN(8)), math.Float64frombits(random.Uint64()))
+	}
+	p := &parts{}
+	want := []byte("[")
+	a := &feature.Answer{Path: feature.PathOnline}
+	for _, f := range values {
+		v := feature.Float64Value(f)
+		a.Cells = append(a.Cells, feature.Cell{Value: v})
+		want = append(v.AppendJSON(append(want, '[')), ']', ',')
+	}
+	want[len(want)-1] = ']'
+	p.lookup = func(context.Context, *feature.Lookup) (*feature.Answer, error) { return a, nil }
+	cfg := p.config()
+	cfg.MaxKeys = len(values)
+	s := start(t, cfg)
+	keys, _ := json.Marshal(make([]*string, len(values)))
+	var got struct {
+		Values json.RawMessage `json:"values"`
+	}
+	if err := json.Unmarshal([]byte(s.want(200, request{path: api.PathOnline, body: `{"features":["departures.load"],"entities":{"airport":` + string(keys) + `}}`})), &got); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Values, want) {
+		t.Errorf("values (-want +got):\n%s", cmp.Diff(strings.Split(string(want), ","), strings.Split(string(got.Values), ",")))
 	}
 }
