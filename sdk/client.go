@@ -149,6 +149,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// bigBody is the size from which a body is only sent when the server asks for it.
+const bigBody = 1 << 20
+
 // once makes one attempt. pause is what the server asks for before the next one.
 func (c *Client) once(ctx context.Context, k call) (resp *http.Response, pause time.Duration, err error) {
 	target := c.base + k.path
@@ -172,6 +175,9 @@ func (c *Client) once(ctx context.Context, k call) (resp *http.Response, pause t
 	}
 	if c.cfg.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
+	}
+	if k.stream != nil || len(k.body) > bigBody {
+		req.Header.Set("Expect", "100-continue") // a server that refuses the request says so before the body is sent
 	}
 	resp, err = c.cfg.HTTPClient.Do(req)
 	if err != nil {

@@ -95,6 +95,21 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestRefusedUploads: a server that refuses a large body does not read it, and the client sees why all the same.
+func TestRefusedUploads(t *testing.T) {
+	c := open(t, &backend{}, sdk.Config{})
+	big := strings.Repeat("x", 40<<20)
+	for range 3 {
+		_, err := c.Import(t.Context(), sdk.ImportRequest{Source: "trains", File: strings.NewReader(big), Format: "csv"}, nil)
+		if !errors.Is(err, feature.ErrNotFound) {
+			t.Errorf("an import into nothing = %v", err)
+		}
+		if err := c.Push(t.Context(), "flights", []string{big}); !errors.Is(err, feature.ErrTooLarge) {
+			t.Errorf("a push of 40 MiB = %v", err)
+		}
+	}
+}
+
 func TestUnreachable(t *testing.T) {
 	web := httptest.NewServer(http.NotFoundHandler())
 	web.Close()
