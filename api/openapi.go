@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -209,9 +210,7 @@ func (d describer) property(f reflect.StructField, optional bool) object {
 		return schema
 	}
 	out := object{"description": doc}
-	for k, v := range schema {
-		out[k] = v
-	}
+	maps.Copy(out, schema)
 	return out
 }
 

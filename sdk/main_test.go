@@ -27,8 +27,12 @@ func catalog() *feature.Catalog {
 	departures := &feature.View{
 		Name: "departures", Version: 1, Entity: *airport, Keys: []string{"origin", "gate"}, Source: "flights", History: feature.Minute,
 		Features: []feature.Feature{
-			{Name: "delay", Type: feature.Int64}, {Name: "load", Type: feature.Float64}, {Name: "seen", Type: feature.Timestamp},
-			{Name: "note", Type: feature.String}, {Name: "late", Type: feature.Bool}, {Name: "shape", Type: feature.Type{Kind: feature.KindFloat64, List: true, Len: 2}},
+			{Name: "delay", Type: feature.Int64},
+			{Name: "load", Type: feature.Float64},
+			{Name: "seen", Type: feature.Timestamp},
+			{Name: "note", Type: feature.String},
+			{Name: "late", Type: feature.Bool},
+			{Name: "shape", Type: feature.Type{Kind: feature.KindFloat64, List: true, Len: 2}},
 		},
 	}
 	service := &feature.Service{Name: "delay_model", Version: 3, Items: []feature.Item{

@@ -187,7 +187,7 @@ func TestIdempotencyOutlivesClient(t *testing.T) {
 	}
 	s := start(t, p.config())
 	ctx, cancel := context.WithCancel(context.Background())
-	req, _ := http.NewRequestWithContext(ctx, "POST", s.url+events, strings.NewReader(`[{}]`))
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, s.url+events, strings.NewReader(`[{}]`))
 	req.Header.Set(api.HeaderIdempotencyKey, "k")
 	go func() { <-entered; cancel() }()
 	if resp, err := http.DefaultClient.Do(req); err == nil {
@@ -215,7 +215,7 @@ func TestBodyBreaksOff(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(resp.Body)
-	if e := errorOf(t, string(text)); resp.StatusCode != 400 || e.Message != "the body stopped arriving for 50ms" || len(p.pushes) > 0 {
+	if e := errorOf(t, string(text)); resp.StatusCode != http.StatusBadRequest || e.Message != "the body stopped arriving for 50ms" || len(p.pushes) > 0 {
 		t.Errorf("answered %d %v after %d pushes", resp.StatusCode, e, len(p.pushes))
 	}
 	feed.Close()

@@ -169,11 +169,22 @@ func TestTokens(t *testing.T) {
 		req    request
 		status int
 	}{
-		{"", read, 401}, {"Bearer ", read, 401}, {"Bearer wrong", read, 401}, {"Basic reader", read, 401}, {"reader", read, 401},
-		{"Bearer reader", read, 200}, {"bearer reader", read, 200}, {"Bearer reader", write, 403}, {"Bearer reader", admin, 403},
-		{"Bearer all", read, 200}, {"Bearer all", write, 200}, {"Bearer all", admin, 200},
-		{"", request{method: get, path: "/healthz"}, 200}, {"", request{method: get, path: "/readyz"}, 200},
-		{"", request{method: get, path: "/openapi.json"}, 200}, {"", request{method: get, path: "/metrics"}, 401},
+		{"", read, 401},
+		{"Bearer ", read, 401},
+		{"Bearer wrong", read, 401},
+		{"Basic reader", read, 401},
+		{"reader", read, 401},
+		{"Bearer reader", read, 200},
+		{"bearer reader", read, 200},
+		{"Bearer reader", write, 403},
+		{"Bearer reader", admin, 403},
+		{"Bearer all", read, 200},
+		{"Bearer all", write, 200},
+		{"Bearer all", admin, 200},
+		{"", request{method: get, path: "/healthz"}, 200},
+		{"", request{method: get, path: "/readyz"}, 200},
+		{"", request{method: get, path: "/openapi.json"}, 200},
+		{"", request{method: get, path: "/metrics"}, 401},
 		{"", request{method: get, path: "/nothing"}, 404},
 	} {
 		tc.req.header = map[string]string{}
@@ -261,9 +272,17 @@ func TestAbsentParts(t *testing.T) {
 	full := (&parts{}).config()
 	s := start(t, server.Config{Addr: full.Addr, Catalog: full.Catalog, AllowSQL: true})
 	for _, r := range []request{
-		{path: online, body: goodOnline}, {path: train, body: trainBody}, {path: events, body: `[]`}, {path: imports, body: `x`},
-		{path: api.PathRegistryPlan, body: `{"files":{}}`}, {method: get, path: api.PathRegistrySchema}, {method: get, path: api.PathStatus},
-		{method: get, path: api.PathDeadLetters}, {path: api.PathMaterialize, body: `{}`}, {path: api.PathVerify, body: `{}`}, {path: api.PathSQL, body: `{}`},
+		{path: online, body: goodOnline},
+		{path: train, body: trainBody},
+		{path: events, body: `[]`},
+		{path: imports, body: `x`},
+		{path: api.PathRegistryPlan, body: `{"files":{}}`},
+		{method: get, path: api.PathRegistrySchema},
+		{method: get, path: api.PathStatus},
+		{method: get, path: api.PathDeadLetters},
+		{path: api.PathMaterialize, body: `{}`},
+		{path: api.PathVerify, body: `{}`},
+		{path: api.PathSQL, body: `{}`},
 	} {
 		if e := errorOf(t, s.want(404, r)); !strings.HasPrefix(e.Message, "this process does not ") {
 			t.Errorf("%s: %v", r.path, e)

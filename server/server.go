@@ -202,7 +202,9 @@ func (s *Server) Run(ctx context.Context) error {
 			s.cfg.Logger.Debug("close connections", slog.Any("error", err))
 		}
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		s.cfg.Logger.Debug("the listener failed while stopping", slog.Any("error", err))
+	}
 	s.handlers.Wait()
 	return nil
 }

@@ -243,7 +243,7 @@ func TestClientGone(t *testing.T) {
 	s := start(t, p.config())
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { <-started; cancel() }()
-	req, _ := http.NewRequestWithContext(ctx, "POST", s.url+api.PathVerify, strings.NewReader(`{"service":"delay_model"}`))
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, s.url+api.PathVerify, strings.NewReader(`{"service":"delay_model"}`))
 	if resp, err := http.DefaultClient.Do(req); err == nil {
 		resp.Body.Close()
 	}
