@@ -247,10 +247,10 @@ func start(t *testing.T, cfg server.Config) *site {
 	go func() { done <- srv.Run(ctx) }()
 	stop := sync.OnceValue(func() error { cancel(); return <-done })
 	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections() // one that was never used would hold the server up for 5 s
 		if err := stop(); err != nil {
 			t.Errorf("Run: %v", err)
 		}
-		http.DefaultClient.CloseIdleConnections()
 		if left, _ := os.ReadDir(cfg.TempDir); len(left) > 0 {
 			t.Errorf("%d temporary files are left", len(left))
 		}
