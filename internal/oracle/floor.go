@@ -16,10 +16,7 @@ func (o *Oracle) Floor(v *feature.View, cut Cut) (feature.Time, bool) {
 		if e.Source != v.Source || uint64(cut) < e.Covered || o.keyOf(v, e).HasNull() {
 			continue
 		}
-		known := e.EventTime
-		if e.AvailableAt < known {
-			known = e.AvailableAt
-		}
+		known := min(e.EventTime, e.AvailableAt)
 		if !found || known > clock {
 			clock, found = known, true
 		}

@@ -158,7 +158,7 @@ func (e *clickhouseEngine) Train(ctx context.Context, r semtest.Training) (out *
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, set.Close()) }()
+	defer func() { err = errors.Join(err, set.Close()) }() //nolint:contextcheck // closing does not end with the request
 	if set.Cut != ask.Cut {
 		return nil, fmt.Errorf("the training set is of cut %v, want %v", set.Cut, ask.Cut)
 	}

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"os"
 	"testing"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
@@ -28,14 +27,24 @@ const (
 func TestOnline(t *testing.T) {
 	for _, m := range []mode{inMemory, flushed, restarted, joined} {
 		t.Run(string(m), func(t *testing.T) {
-			testExecution(t, onlineExecution(m), 100)
+			n := 150
+			if m == restarted {
+				n = 30 // on a real disk
+			}
+			testExecution(t, onlineExecution(m), n)
 		})
 	}
 }
 
 func onlineExecution(m mode) semtest.Execution {
 	return semtest.Execution{Name: string(m), ForcesTaken: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
-		e := &onlineEngine{mode: m, catalog: c, fs: vfs.NewMem()}
+		e := &onlineEngine{mode: m, catalog: c}
+		if m == restarted {
+			var err error
+			if e.dir, err = os.MkdirTemp("", "semtest-"); err != nil {
+				return nil, err
+			}
+		}
 		return e, e.begin()
 	}}
 }
@@ -44,7 +53,7 @@ func onlineExecution(m mode) semtest.Execution {
 type onlineEngine struct {
 	mode    mode
 	catalog *feature.Catalog
-	fs      vfs.FS
+	dir     string // "" keeps the store in memory
 	store   *online.Store
 	seq     uint64
 	log     []entry
@@ -79,7 +88,7 @@ func (e *onlineEngine) begin() error {
 }
 
 func (e *onlineEngine) open() (err error) {
-	e.store, err = online.Open(online.Config{Dir: "replica", FS: e.fs, CacheBytes: 1 << 20})
+	e.store, err = online.Open(online.Config{Dir: e.dir, CacheBytes: 1 << 20})
 	return err
 }
 
@@ -202,7 +211,6 @@ func (e *onlineEngine) join() error {
 	if err := e.store.Close(); err != nil {
 		return err
 	}
-	e.fs = vfs.NewMem()
 	if err := e.open(); err != nil {
 		return err
 	}
@@ -250,4 +258,10 @@ func (e *onlineEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cel
 	return a.Cells, nil
 }
 
-func (e *onlineEngine) Close() error { return e.store.Close() }
+func (e *onlineEngine) Close() error {
+	err := e.store.Close()
+	if e.dir != "" {
+		err = errors.Join(err, os.RemoveAll(e.dir))
+	}
+	return err
+}

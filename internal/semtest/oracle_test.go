@@ -2,6 +2,7 @@ package semtest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,7 +46,7 @@ func admit(src *feature.Source, m semtest.Message) (*feature.Batch, error) {
 	refused := feature.Errorf(feature.CodeInvalid, "refused rows of source %s", src.Name)
 	for i, row := range m.Rows {
 		err := b.AddJSON(row)
-		if e, ok := err.(*feature.Error); ok {
+		if e, ok := errors.AsType[*feature.Error](err); ok {
 			for _, d := range e.Details {
 				d.Row = &i
 				refused.Details = append(refused.Details, d)

@@ -45,10 +45,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return out
 	}
 	if e, ok := errors.AsType[*feature.Error](err); ok {
-		switch e.Code {
-		case feature.CodeBelowFloor:
+		if e.Code == feature.CodeBelowFloor {
 			return "below floor"
-		case feature.CodeInvalid, feature.CodeNotFound:
+		}
+		if e.Code == feature.CodeInvalid || e.Code == feature.CodeNotFound {
 			return "refused: " + refusal(e)
 		}
 	}
@@ -56,14 +56,18 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	return ""
 }
 
-// refusal returns the places and reasons of what was refused, a line each, or the message if there are none.
+// refusal returns the places of what was refused, a line each, or the code if none is named. How it is said is not a
+// matter of the law.
 func refusal(e *feature.Error) string {
 	if len(e.Details) == 0 {
-		return e.Message
+		return string(e.Code)
 	}
 	lines := make([]string, len(e.Details))
-	for i, detail := range e.Details {
-		lines[i] = detail.String()
+	for i, d := range e.Details {
+		lines[i] = d.Field
+		if d.Row != nil {
+			lines[i] = fmt.Sprintf("row %d: %s", *d.Row, d.Field)
+		}
 	}
 	return strings.Join(lines, "\n")
 }
@@ -98,7 +102,7 @@ func (s *script) define(t *testing.T, yaml string) error {
 	s.close(t)
 	s.catalog, s.pushes = catalog, 0
 	// The world outlives the command, whose context ends with its subtest.
-	if s.engine, err = s.execution.Open(context.Background(), catalog); err != nil {
+	if s.engine, err = s.execution.Open(context.WithoutCancel(t.Context()), catalog); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	return nil

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lockstepfs/lockstep/feature"
@@ -71,7 +70,7 @@ func (e *streamEngine) start(ctx context.Context) (err error) {
 	if e.events, err = eventlog.Open(ctx, eventlog.Config{Dir: filepath.Join(e.dir, "log"), Durability: eventlog.OS, Logger: logger}); err != nil {
 		return err
 	}
-	store, err := online.Open(online.Config{FS: vfs.NewMem(), CacheBytes: 1 << 20, Logger: logger})
+	store, err := online.Open(online.Config{CacheBytes: 1 << 20, Logger: logger})
 	if err != nil {
 		return err
 	}

@@ -43,12 +43,11 @@ func splitLine(line string) ([]string, error) {
 	for i := 0; i < len(line); i++ {
 		c := line[i]
 		switch {
+		case quoted && c == '\\':
+			i++
+			continue
 		case quoted:
-			if c == '\\' {
-				i++
-			} else if c == '"' {
-				quoted = false
-			}
+			quoted = c != '"'
 			continue
 		case c == '"':
 			quoted = true
