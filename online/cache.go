@@ -66,7 +66,7 @@ func (c *cache) put(e *entry, extra int) {
 
 // Sizes in memory. entryBytes is measured: what ristretto and the entry take besides key and state.
 const (
-	entryBytes = 280
+	entryBytes = 200
 	cellBytes  = 120 // a cell with its place in a map
 	eventBytes = 88
 	valueBytes = 40

@@ -63,13 +63,16 @@ func (d *disk) options(cfg Config) *pebble.Options {
 		DisableWAL:                  true,
 		Merger:                      stateMerger(),
 		FormatMajorVersion:          pebble.FormatNewest,
-		CacheSize:                   16 << 20,
+		CacheSize:                   64 << 20,
 		MemTableSize:                64 << 20,
 		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       8,
+		LBaseMaxBytes:               256 << 20,
 		Logger:                      &d.health,
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].IndexBlockSize = 256 << 10 // one level of index: every read is of one key
 	}
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: d.health.throttle,

@@ -183,14 +183,14 @@ func setJSON(b *pebble.Batch, key []byte, v any) error {
 	return b.Set(key, text, nil)
 }
 
-// relieve flushes when more is dirty than may be; at half of that it asks Run to.
+// relieve flushes when more is dirty than may be; at three quarters of that it asks Run to.
 func (s *Store) relieve() error {
 	n := s.dirtyBytes.Load()
 	if n > s.cfg.DirtyBytes {
 		if err := s.Flush(); err != nil {
 			return feature.Errorf(feature.CodeUnavailable, "the replica holds %d bytes that it cannot write: %w", n, err)
 		}
-	} else if n > s.cfg.DirtyBytes/2 {
+	} else if n > s.cfg.DirtyBytes/4*3 {
 		select {
 		case s.kick <- struct{}{}:
 		default:

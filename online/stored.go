@@ -37,25 +37,32 @@ func stateMerger() *pebble.Merger {
 	return &pebble.Merger{
 		Name: mergerName,
 		Merge: func(_, value []byte) (pebble.ValueMerger, error) {
-			m := &merging{keep: asof.NoClock}
-			return m, m.add(value)
+			return &merging{only: slices.Clone(value)}, nil
 		},
 	}
 }
 
 // merging is a state that Pebble puts together.
 type merging struct {
+	only  []byte // the first part, as long as there is no other: most often there is none
 	keep  feature.Time
 	state []asof.Event
 }
 
 func (m *merging) add(value []byte) error {
+	if m.only != nil {
+		var err error
+		if m.keep, m.state, err = parseState(m.only); err != nil {
+			return err
+		}
+		m.only = nil
+	}
 	keep, part, err := parseState(value)
 	if err != nil {
 		return err
 	}
 	m.keep = max(m.keep, keep)
-	m.state = asof.Prune(union(m.state, part, m.keep), m.keep)
+	m.state = union(m.state, part, m.keep)
 	return nil
 }
 
@@ -67,5 +74,8 @@ func (m *merging) MergeOlder(value []byte) error { return m.add(value) }
 
 // Finish returns all parts as one.
 func (m *merging) Finish(bool) ([]byte, io.Closer, error) {
-	return appendState(nil, slices.Clip(m.state), m.keep), nil, nil
+	if m.only != nil {
+		return m.only, nil, nil
+	}
+	return appendState(nil, m.state, m.keep), nil, nil
 }
