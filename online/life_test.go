@@ -359,3 +359,23 @@ func TestRunFlushes(t *testing.T) {
 		return value(t, c, 100) == "1 present"
 	})
 }
+
+// TestKeysEstimate checks that the number of keys is about right, before and after a restart.
+func TestKeysEstimate(t *testing.T) {
+	const keys = 20_000
+	dir := t.TempDir()
+	s, _ := loaded(t, online.Config{Dir: dir}, 1, keys)
+	near := func(s *online.Store) {
+		t.Helper()
+		if got := s.Stats().Views[0].Keys; got < keys*95/100 || got > keys*105/100 {
+			t.Errorf("about %d keys, want %d within 5 %%", got, keys)
+		}
+	}
+	near(s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, online.Config{Dir: dir})
+	mustFollow(t, s, measureCatalog(1, 10))
+	near(s)
+}
