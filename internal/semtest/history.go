@@ -108,25 +108,33 @@ func (w *world) orNull(t *rapid.T, label string, v feature.Value) feature.Value 
 	return v
 }
 
-// drawRead draws a read of one to three keys, most of them keys of some event, at an instant that is likely an
-// edge for one of them.
+// drawRead draws a read of one to three keys, the first as a rule that of an event, at an instant that is likely an
+// edge for it.
 func (w *world) drawRead(t *rapid.T, label string) *feature.Lookup {
-	l := &feature.Lookup{Plan: w.plan, Keys: make([][]feature.Value, len(w.plan.Keys)), At: w.readTime(t, label)}
+	row, at := w.drawEdge(t, label)
+	l := &feature.Lookup{Plan: w.plan, Keys: make([][]feature.Value, len(w.plan.Keys)), At: at}
 	for i := range rapid.IntRange(1, 3).Draw(t, label+" keys") {
-		for k, v := range w.drawKey(t, fmt.Sprintf("%s key %d", label, i)) {
+		if i > 0 {
+			row = w.someRow(t, fmt.Sprintf("%s key %d of", label, i))
+		}
+		for k, v := range w.drawKey(t, fmt.Sprintf("%s key %d", label, i), row) {
 			l.Keys[k] = append(l.Keys[k], v)
 		}
 	}
 	return l
 }
 
-// drawKey draws values for the plan's keys: those of one event, or of another in one part.
-func (w *world) drawKey(t *rapid.T, label string) []feature.Value {
-	key := make([]feature.Value, len(w.plan.Keys))
-	var row map[string]feature.Value
-	if len(w.rows) > 0 {
-		row = rapid.SampledFrom(w.rows).Draw(t, label+" of")
+// someRow draws a row of some message; nil if there is none.
+func (w *world) someRow(t *rapid.T, label string) map[string]feature.Value {
+	if len(w.rows) == 0 {
+		return nil
 	}
+	return rapid.SampledFrom(w.rows).Draw(t, label)
+}
+
+// drawKey draws values for the plan's keys: those of the row, or of another in one part.
+func (w *world) drawKey(t *rapid.T, label string, row map[string]feature.Value) []feature.Value {
+	key := make([]feature.Value, len(w.plan.Keys))
 	for i, f := range w.plan.Keys {
 		part := fmt.Sprintf("%s part %d", label, i)
 		if row != nil && rapid.IntRange(0, 9).Draw(t, part+" other") < 9 {
@@ -150,21 +158,30 @@ func (w *world) columnOf(key string) string {
 	panic("no view has the key " + key)
 }
 
-// readTime draws an instant at which one of the instants of the history, or one a microsecond off, is what a view
-// looks at, or is just within its ttl, or is at the replica's floor.
-func (w *world) readTime(t *rapid.T, label string) feature.Time {
-	at := w.instant(t, label+" at")
+// drawEdge draws a row (nil if there is none) and an instant at which, or a microsecond off which, a view looks at its
+// event time, or the event is as old as a ttl, or the event becomes available, or the replica's floor may be.
+func (w *world) drawEdge(t *rapid.T, label string) (row map[string]feature.Value, at feature.Time) {
+	row = w.someRow(t, label+" row")
+	at = w.instant(t, label+" at")
 	v := rapid.SampledFrom(w.catalogViews()).Draw(t, label+" view")
 	f := rapid.SampledFrom(v.Features).Draw(t, label+" feature")
-	switch rapid.IntRange(0, 6).Draw(t, label+" edge") {
-	case 1, 2:
-		at = at.Add(v.Delay)
-	case 3, 4, 5:
-		at = at.Add(v.Delay + f.TTL)
-	case 6:
-		at = at.Add(-v.History)
+	edge := rapid.IntRange(0, 9).Draw(t, label+" edge")
+	if row != nil && edge > 0 {
+		at = row[w.src.EventTime].Time()
 	}
-	return clamp(at + feature.Time(rapid.SampledFrom([]int{0, 0, 1, -1}).Draw(t, label+" off")))
+	switch edge {
+	case 1, 2, 3, 4:
+		at = at.Add(v.Delay)
+	case 5, 6, 7:
+		at = at.Add(v.Delay + f.TTL)
+	case 8:
+		at = at.Add(-v.History)
+	case 9:
+		if known := row[w.src.AvailableAt]; !known.IsNull() {
+			at = known.Time()
+		}
+	}
+	return row, clamp(at + feature.Time(rapid.SampledFrom([]int{0, 0, 1, -1}).Draw(t, label+" off")))
 }
 
 func (w *world) drawTraining(t *rapid.T) *Training {
@@ -179,8 +196,8 @@ func (w *world) drawTraining(t *rapid.T) *Training {
 	}
 	for i := range rapid.IntRange(1, 8).Draw(t, "spine") {
 		label := fmt.Sprintf("spine %d", i)
-		row := append(w.drawKey(t, label), feature.TimestampValue(w.readTime(t, label)), feature.Int64Value(int64(i)))
-		r.Spine.Append(row)
+		of, at := w.drawEdge(t, label)
+		r.Spine.Append(append(w.drawKey(t, label, of), feature.TimestampValue(at), feature.Int64Value(int64(i))))
 	}
 	return r
 }
@@ -191,7 +208,8 @@ func (w *world) drawAllKeys(t *rapid.T, c *feature.Catalog) *Training {
 	if err != nil {
 		t.Fatalf("plan: %v", err)
 	}
-	r := &Training{Plan: plan, Time: AllKeysTime, At: w.readTime(t, "all keys")}
+	r := &Training{Plan: plan, Time: AllKeysTime}
+	_, r.At = w.drawEdge(t, "all keys")
 	if rapid.Bool().Draw(t, "all keys available") {
 		r.Clock = feature.ClockAvailable
 	}

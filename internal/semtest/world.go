@@ -38,6 +38,12 @@ var anchors = [...]feature.Time{1704103200_000000, -5_000000, feature.MinTime, f
 // clamp moves t into valid time.
 func clamp(t feature.Time) feature.Time { return min(max(t, feature.MinTime), feature.MaxTime) }
 
+// valueTypes are the types of the column m, which features read and which orders imported events (O2).
+var valueTypes = []feature.Type{
+	feature.String, feature.Float64, feature.Bool, feature.Timestamp, feature.ListOf(feature.KindInt64), feature.ListOf(feature.KindFloat64),
+	feature.ListOf(feature.KindString), feature.ListOf(feature.KindBool), feature.ListOf(feature.KindTimestamp),
+}
+
 func drawWorld(t *rapid.T) *world {
 	w := &world{
 		tiebreak: rapid.Bool().Draw(t, "tiebreak"),
@@ -70,7 +76,7 @@ func (w *world) drawColumns(t *rapid.T) {
 		{Name: "k2", Type: keyTypes.Draw(t, "k2")},
 		{Name: "ts", Type: feature.Timestamp},
 		{Name: "a", Type: feature.Int64},
-		{Name: "m", Type: rapid.SampledFrom([]feature.Type{feature.String, feature.Float64, feature.ListOf(feature.KindInt64)}).Draw(t, "m")},
+		{Name: "m", Type: rapid.SampledFrom(valueTypes).Draw(t, "m")},
 	}
 	if w.tiebreak {
 		columns = append(columns, feature.Field{Name: "tie", Type: rapid.SampledFrom([]feature.Type{feature.Int64, feature.Timestamp}).Draw(t, "tie")})
@@ -166,14 +172,8 @@ func (w *world) yaml() string {
 // for NULL.
 func valuePool(t feature.Type) []feature.Value {
 	if t.List {
-		list := func(xs ...int64) feature.Value {
-			elem := make([]feature.Value, len(xs))
-			for i, x := range xs {
-				elem[i] = feature.Int64Value(x)
-			}
-			return feature.ListValue(feature.KindInt64, elem)
-		}
-		return []feature.Value{list(), list(1), list(1, 0), list(-1)}
+		of := valuePool(feature.Type{Kind: t.Kind})
+		return []feature.Value{feature.ListValue(t.Kind, nil), feature.ListValue(t.Kind, of[:1]), feature.ListValue(t.Kind, of[1:2]), feature.ListValue(t.Kind, of[:2])}
 	}
 	switch t.Kind {
 	case feature.KindInt64:
