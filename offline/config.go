@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// schemes are those of a URL: native, and HTTP.
+var schemes = []string{"clickhouse", "http", "https"}
+
 // longestQuery bounds how long the driver waits for the next bytes of an answer; contexts end queries earlier.
 const longestQuery = 24 * time.Hour
 
@@ -46,7 +50,7 @@ func (c *Config) options() (*clickhouse.Options, error) {
 		return nil, feature.Errorf(feature.CodeInvalid, "no ClickHouse is configured: give a URL or embed the engine")
 	default:
 		parsed, err := clickhouse.ParseDSN(c.URL)
-		if err != nil {
+		if scheme, _, _ := strings.Cut(c.URL, "://"); err != nil || !slices.Contains(schemes, scheme) {
 			return nil, feature.Errorf(feature.CodeInvalid, "the ClickHouse URL cannot be read: expected clickhouse://HOST:9000, http://HOST:8123 or https://HOST:8443")
 		}
 		o = parsed

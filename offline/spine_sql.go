@@ -14,7 +14,7 @@ import (
 // stageSQL stages what the user's SELECT returns, inside ClickHouse. DESCRIBE runs first and as a reader, so that only a
 // SELECT which a reader may run gets into the INSERT.
 func (sp *spine) stageSQL(ctx context.Context, ask *Training) error {
-	columns, err := sp.store.describe(ctx, ask.SQL)
+	columns, err := sp.store.describe(ctx, ask.SQL, nil)
 	if err != nil {
 		return err
 	}
@@ -64,8 +64,12 @@ type described struct {
 	conversion
 }
 
-// describe returns the columns of a user's SELECT.
-func (s *Store) describe(ctx context.Context, sql string) ([]described, error) {
+// asText takes a column of any type as text.
+func asText(name string) conversion { return conversion{feature.String, "toString(" + name + ")"} }
+
+// describe returns the columns of a user's SELECT. Columns of types without a counterpart go through other, or are an error
+// when it is nil.
+func (s *Store) describe(ctx context.Context, sql string, other func(name string) conversion) ([]described, error) {
 	var columns []described
 	var wrong []feature.Detail
 	rows, err := s.conn.Query(readOnly(ctx), "DESCRIBE TABLE (\n"+inner(sql)+")")
@@ -79,7 +83,10 @@ func (s *Store) describe(ctx context.Context, sql string) ([]described, error) {
 			return nil, failure("read the SQL", err)
 		}
 		c, err := convert(typ, quote(name))
-		if err != nil {
+		switch {
+		case err != nil && other != nil:
+			c = other(quote(name))
+		case err != nil:
 			wrong = append(wrong, feature.Detail{Field: name, Message: err.Error() + ": cast it in the SQL"})
 		}
 		columns = append(columns, described{name, c})
