@@ -45,7 +45,11 @@ var allowed = map[string][]string{
 		"feature", "api", "internal/asof", "internal/chdb", "internal/eventlog", "internal/gate", "internal/rowfile", "internal/verify",
 		"registry", "offline", "online", "materialize", "server", "migrations",
 	},
-	"cmd/lockstep": {"feature", "api", "internal/chdb", "internal/eventlog", "internal/node", "internal/rowfile", "registry", "sdk"},
+	"bench": {
+		"feature", "api", "internal/chdb", "internal/eventlog", "internal/node", "internal/rowfile", "materialize", "offline", "online", "registry", "sdk",
+	},
+	"examples/flights/prepare": {"feature", "internal/rowfile"},
+	"cmd/lockstep":             {"feature", "api", "internal/chdb", "internal/eventlog", "internal/node", "internal/rowfile", "registry", "sdk"},
 }
 
 // inTests lists what the tests of any package may import besides; sdk is tested against a real server, and

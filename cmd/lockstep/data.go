@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lockstepfs/lockstep/api"
+	"github.com/lockstepfs/lockstep/internal/rowfile"
+	"github.com/lockstepfs/lockstep/sdk"
+)
+
+func (a *app) importCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "import SOURCE FILE...",
+		Short: "Take Parquet, CSV, JSON lines or Arrow files into the history of a source",
+		Long: `Take files into the history of a source, each whole or not at all, in bounded memory. A file of the same
+content is imported once, however often it is named. Rows that are wrong are named, and then nothing of the
+file is taken.`,
+		Example: `  lockstep import purchases purchases.csv
+  lockstep import purchases 2025-*.parquet`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				for _, path := range args[1:] {
+					if err := a.importFile(cmd.Context(), client, args[0], path, format); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "", "parquet, csv, jsonl or arrow (default: by the file's name)")
+	return cmd
+}
+
+// formatOf returns the format named, or that of the file's name.
+func formatOf(name, format string) (string, error) {
+	if format != "" {
+		f, err := rowfile.ParseFormat(format)
+		return string(f), err
+	}
+	f, err := rowfile.FormatOf(name)
+	return string(f), err
+}
+
+func (a *app) importFile(ctx context.Context, client *sdk.Client, source, path, format string) error {
+	format, err := formatOf(path, format)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size := int64(0)
+	if info, err := f.Stat(); err == nil {
+		size = info.Size()
+	}
+	start := time.Now()
+	show, done := a.progress("import " + filepath.Base(path))
+	r, err := client.Import(ctx, sdk.ImportRequest{Source: source, File: a.upload(f, size, show), Format: format, Name: filepath.Base(path)}, show)
+	done()
+	if err != nil {
+		return err
+	}
+	if a.cfg.JSON {
+		return a.printJSON(r)
+	}
+	if r.Known {
+		fmt.Fprintf(a.out, "%s: these %d rows were imported before; nothing was added\n", path, r.Rows)
+		return nil
+	}
+	took := time.Since(start)
+	fmt.Fprintf(a.out, "%s: %d rows in %s (%.0f rows/s), generation %d at sequence %d\n",
+		path, r.Rows, took.Round(time.Millisecond), float64(r.Rows)/took.Seconds(), r.Generation, r.Seq)
+	return nil
+}
+
+func (a *app) pushCommand() *cobra.Command {
+	var partial bool
+	cmd := &cobra.Command{
+		Use:   "push SOURCE [FILE]",
+		Short: "Push JSON lines into the log",
+		Long: `Push JSON lines, from FILE or standard input, into the log, and return when they are on disk. They go in
+chunks; a bad row ends the push with its line, and its chunk is not taken. With --partial good rows are taken
+and bad ones become dead letters.`,
+		Example: `  lockstep push purchases new.jsonl
+  echo '{"purchase_id": 1, "customer": 7, "bought_at": "2026-04-01T10:00:00Z", "amount": 9.5, "shop": "lyon"}' | lockstep push purchases`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in, size := a.in, int64(0)
+			if len(args) == 2 && args[1] != "-" {
+				f, err := os.Open(args[1])
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				if info, err := f.Stat(); err == nil {
+					size = info.Size()
+				}
+				in = f
+			}
+			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				return a.push(cmd.Context(), client, args[0], in, size, partial)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&partial, "partial", false, "take good rows; bad ones become dead letters")
+	return cmd
+}
+
+func (a *app) push(ctx context.Context, client *sdk.Client, source string, in io.Reader, size int64, partial bool) error {
+	start := time.Now()
+	show, done := a.progress("push " + source)
+	r, err := client.PushLines(ctx, sdk.LinesRequest{Source: source, Lines: a.upload(in, size, show), Partial: partial})
+	done()
+	if r != nil && err != nil && r.Accepted > 0 {
+		fmt.Fprintf(a.err, "%d rows before the failure are in the log\n", r.Accepted)
+	}
+	if err != nil {
+		return err
+	}
+	if a.cfg.JSON {
+		return a.printJSON(r)
+	}
+	took := time.Since(start)
+	fmt.Fprintf(a.out, "%d rows in %s (%.0f rows/s), on disk up to sequence %d\n", r.Accepted, took.Round(time.Millisecond), float64(r.Accepted)/took.Seconds(), r.Seq)
+	for i, d := range r.Refused {
+		if i == 20 {
+			fmt.Fprintf(a.out, "... and %d more\n", len(r.Refused)-i)
+			break
+		}
+		fmt.Fprintf(a.out, "refused: %s\n", d)
+	}
+	return nil
+}
+
+func (a *app) materializeCommand() *cobra.Command {
+	var full, dry bool
+	cmd := &cobra.Command{
+		Use:   "materialize [VIEW...]",
+		Short: "Bring what ClickHouse has to the replica, and wait until it is there",
+		Long: `Return when the replica has everything: the log up to now, and every import that the log names. What is
+missing is loaded; --full loads the history of the views anew.`,
+		Example: `  lockstep materialize
+  lockstep materialize last_purchase --full`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				show, done := a.progress("materialize")
+				r, err := client.Materialize(cmd.Context(), api.MaterializeRequest{Views: args, Full: full, DryRun: dry}, show)
+				done()
+				if err != nil {
+					return err
+				}
+				if a.cfg.JSON {
+					return a.printJSON(r)
+				}
+				rows := [][]string{{"VIEW", "KEYS", "NOTE"}}
+				for _, v := range r.Views {
+					rows = append(rows, []string{v.View, strconv.FormatInt(v.Keys, 10), v.Note})
+				}
+				return errors.Join(a.table(rows), a.line("the replica is at sequence %d", r.Seq))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&full, "full", false, "load the history anew instead of what is missing")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done")
+	return cmd
+}
+
+func (a *app) line(format string, args ...any) error {
+	_, err := fmt.Fprintf(a.out, format+"\n", args...)
+	return err
+}

@@ -1,0 +1,117 @@
+// Command lockstep is the feature store: one binary that serves, and whose other commands are clients of a
+// server.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/chdb"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	chdb.ChildMain() // the ClickHouse engine runs as a child process of the same binary
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// errSilent ends a command with exit code 1 when it has already said why.
+var errSilent = errors.New("the command said why")
+
+// run is the whole program; it returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	a := &app{in: in, out: out, err: errOut}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errSilent):
+		return 1
+	case ctx.Err() != nil:
+		fmt.Fprintln(errOut, "lockstep: interrupted")
+		return 130
+	}
+	if a.cfg != nil && a.cfg.JSON {
+		body := struct {
+			Error *feature.Error `json:"error"`
+		}{asError(err)}
+		_ = json.NewEncoder(errOut).Encode(body) // nothing is left to report a failure to
+	} else {
+		fmt.Fprintf(errOut, "lockstep: %v\n", err)
+	}
+	return 1
+}
+
+func asError(err error) *feature.Error {
+	if e, ok := errors.AsType[*feature.Error](err); ok {
+		return e
+	}
+	return feature.Errorf(feature.CodeOf(err), "%w", err)
+}
+
+// app is what the commands share.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	cfg      *config
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "lockstep",
+		Short: "A feature store: one definition, the same value in training and in production",
+		Long: `Lockstep is a feature store. Features are defined once; ClickHouse keeps their history and makes training
+sets, a replica in every server answers live reads, and verify shows that both agree.
+
+Every command is a client of a server: the one that --server names, or the one that runs on --data, or, if
+there is none, one that the command starts on --data for itself.
+
+Settings come from flags, from LOCKSTEP_* variables (LOCKSTEP_SERVER, LOCKSTEP_DATA, ...) and from
+lockstep.yaml, in this order.`,
+		Example: `  lockstep init shop && lockstep dev shop
+  lockstep import purchases purchases.csv
+  lockstep get purchase_model customer=7`,
+		SilenceUsage: true, SilenceErrors: true, Version: version,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) (err error) {
+			path, err := cmd.Flags().GetString("config")
+			if err != nil {
+				return err
+			}
+			a.cfg, err = loadConfig(path, cmd.Flags())
+			return err
+		},
+	}
+	flags := root.PersistentFlags()
+	flags.String("config", "", "configuration file (default lockstep.yaml, if there is one)")
+	flags.String("server", "", "URL of the server to talk to")
+	flags.String("token", "", "bearer token to send")
+	flags.String("data", ".lockstep", "folder of this machine's data")
+	flags.Bool("json", false, "answer in JSON, for machines")
+	flags.String("log-level", "warn", "what to log: debug, info, warn or error")
+	root.AddCommand(
+		a.initCommand(), a.devCommand(), a.serveCommand(), a.planCommand(), a.applyCommand(),
+		a.listCommand(), a.describeCommand(), a.versionsCommand(), a.importCommand(), a.pushCommand(), a.materializeCommand(),
+		a.trainCommand(), a.getCommand(), a.verifyCommand(), a.deadLettersCommand(), a.sqlCommand(), a.statusCommand(),
+		a.engineCommand(), a.schemaCommand(),
+	)
+	return root
+}

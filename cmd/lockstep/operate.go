@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lockstepfs/lockstep/api"
+	"github.com/lockstepfs/lockstep/internal/chdb"
+	"github.com/lockstepfs/lockstep/sdk"
+)
+
+func (a *app) deadLettersCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "deadletters",
+		Short:   "What the gate refused",
+		Example: "  lockstep deadletters list --source purchases",
+	}
+	var q api.DeadLetterQuery
+	list := &cobra.Command{
+		Use:   "list",
+		Short: "List refused rows with their reasons, oldest first",
+		Example: `  lockstep deadletters list
+  lockstep deadletters list --source purchases --after 120 --limit 50`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				r, err := client.DeadLetters(cmd.Context(), q)
+				if err != nil {
+					return err
+				}
+				if a.cfg.JSON {
+					return a.printJSON(r)
+				}
+				rows := [][]string{{"SEQ", "TIME", "SOURCE", "REASON", "ROW"}}
+				for _, l := range r.Letters {
+					rows = append(rows, []string{strconv.FormatUint(l.Seq, 10), l.Time.Format(time.RFC3339), l.Source, l.Reason, shorten(l.Raw)})
+				}
+				if err := a.table(rows); err != nil || r.Next == 0 {
+					return err
+				}
+				return a.line("more: --after %d", r.Next)
+			})
+		},
+	}
+	list.Flags().StringVar(&q.Source, "source", "", "of one source")
+	list.Flags().Uint64Var(&q.After, "after", 0, "those after this one")
+	list.Flags().IntVar(&q.Limit, "limit", 0, "at most so many (default: the server's)")
+	cmd.AddCommand(list)
+	return cmd
+}
+
+func shorten(s string) string {
+	if len(s) > 120 {
+		return s[:117] + "..."
+	}
+	return s
+}
+
+func (a *app) sqlCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "sql QUERY",
+		Short: "A look into the offline store",
+		Long:  `Run one query that reads. Event tables are called events_SOURCE.`,
+		Example: `  lockstep sql "SELECT count(), max(bought_at) FROM events_purchases"
+  lockstep sql "SELECT * FROM generations" --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				t, err := client.SQL(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return a.printTable(t)
+			})
+		},
+	}
+}
+
+func (a *app) printTable(t *sdk.Table) error {
+	if a.cfg.JSON {
+		for _, r := range t.Rows {
+			line := []byte{'{'}
+			for i, f := range t.Fields {
+				if i > 0 {
+					line = append(line, ',')
+				}
+				line = append(strconv.AppendQuote(line, f.Name), ':')
+				line = r.Values()[i].AppendJSON(line)
+			}
+			if _, err := a.out.Write(append(line, '}', '\n')); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var head []string
+	for _, f := range t.Fields {
+		head = append(head, f.Name)
+	}
+	rows := [][]string{head}
+	for _, r := range t.Rows {
+		var row []string
+		for _, v := range r.Values() {
+			if v.IsNull() {
+				row = append(row, "NULL")
+				continue
+			}
+			row = append(row, v.Text())
+		}
+		rows = append(rows, row)
+	}
+	return a.table(rows)
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "status",
+		Short:   "Positions, lag, freshness, versions, dead letters",
+		Example: "  lockstep status",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				s, err := client.Status(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if a.cfg.JSON {
+					return a.printJSON(s)
+				}
+				return a.printStatus(s)
+			})
+		},
+	}
+}
+
+func (a *app) printStatus(s *api.Status) error {
+	rows := [][]string{
+		{"version", s.Version + ", roles " + strings.Join(s.Roles, " ")},
+		{"registry", fmt.Sprintf("revision %d", s.Revision)},
+	}
+	if s.Log != nil {
+		rows = append(rows, []string{"log", fmt.Sprintf("%s, sequences %d to %d, durability %s", s.Log.ID, s.Log.First, s.Log.Last, s.Log.Durability)})
+	}
+	if s.Sink != nil {
+		rows = append(rows, []string{"clickhouse", fmt.Sprintf("covers sequence %d, %d behind", s.Sink.Watermark.Seq, s.Sink.Behind)})
+	}
+	if s.Replica != nil {
+		rows = append(rows, []string{"replica", fmt.Sprintf("at sequence %d, %d behind, lag %d ms", s.Replica.Position.Seq, s.Replica.Behind, s.Replica.LagMS)})
+		for _, v := range s.Replica.Views {
+			text := fmt.Sprintf("%d keys", v.Keys)
+			if v.Clock != nil && v.Floor != nil {
+				text += fmt.Sprintf(", answers from %s to now, newest event %s", v.Floor.Format(time.RFC3339Nano), v.Clock.Format(time.RFC3339Nano))
+			}
+			if !v.Ready {
+				text += ", loading its history"
+			}
+			rows = append(rows, []string{"  " + v.View, text})
+		}
+	}
+	if s.DeadLetters != nil {
+		rows = append(rows, []string{"dead letters", strconv.FormatUint(s.DeadLetters.Count, 10)})
+	}
+	for _, stale := range s.Stale {
+		rows = append(rows, []string{"stale", stale})
+	}
+	return a.table(rows)
+}
+
+func (a *app) engineCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "engine",
+		Short:   "The embedded ClickHouse engine",
+		Example: "  lockstep engine install",
+	}
+	install := &cobra.Command{
+		Use:     "install",
+		Short:   "Fetch the ClickHouse engine (libchdb) with npm, once",
+		Long:    `Fetch libchdb, the ClickHouse engine as a library, from the npm registry into the cache folder. What is there already is not fetched again.`,
+		Example: "  lockstep engine install",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := chdb.CacheDir()
+			if err != nil {
+				return err
+			}
+			var progress io.Writer = a.err
+			if a.cfg.JSON {
+				progress = io.Discard
+			}
+			path, err := chdb.Install(cmd.Context(), dir, progress)
+			if err != nil {
+				return err
+			}
+			if a.cfg.JSON {
+				return a.printJSON(map[string]string{"library": path})
+			}
+			return a.line("the engine is at %s", path)
+		},
+	}
+	cmd.AddCommand(install)
+	return cmd
+}

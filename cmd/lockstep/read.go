@@ -1,0 +1,268 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lockstepfs/lockstep/api"
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/rowfile"
+	"github.com/lockstepfs/lockstep/sdk"
+)
+
+func (a *app) getCommand() *cobra.Command {
+	var at, path string
+	cmd := &cobra.Command{
+		Use:   "get SERVICE key=value...",
+		Short: "Read features",
+		Long:  `Read the features of a service (SERVICE, SERVICE@VERSION, or VIEW.FEATURE names separated by commas) for one key, now or at another instant.`,
+		Example: `  lockstep get purchase_model customer=7
+  lockstep get last_purchase.amount,last_purchase.shop customer=7 --at 2026-03-01T12:00:00Z --path offline`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req := sdk.OnlineRequest{Entities: map[string]any{}, Path: feature.Path(path)}
+			if strings.Contains(args[0], ".") {
+				req.Features = strings.Split(args[0], ",")
+			} else {
+				req.Service = args[0]
+			}
+			for _, arg := range args[1:] {
+				name, value, ok := strings.Cut(arg, "=")
+				if !ok {
+					return feature.Errorf(feature.CodeInvalid, "key %q: expected KEY=VALUE", arg)
+				}
+				req.Entities[name] = []string{value}
+			}
+			if at != "" {
+				t, err := feature.ParseTime(at)
+				if err != nil {
+					return feature.Errorf(feature.CodeInvalid, "--at: %w", err)
+				}
+				req.At = t.Std()
+			}
+			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				resp, err := client.Online(cmd.Context(), req)
+				if err != nil {
+					return err
+				}
+				return a.printVector(resp)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&at, "at", "", "the instant of the read, RFC 3339 (default now)")
+	cmd.Flags().StringVar(&path, "path", "auto", "auto, online or offline")
+	return cmd
+}
+
+func (a *app) printVector(resp *sdk.OnlineResponse) error {
+	v := resp.Vectors[0]
+	if a.cfg.JSON {
+		cells := map[string]api.Cell{}
+		for i, name := range resp.Names {
+			cells[name] = api.CellOf(v.Cells()[i])
+		}
+		return a.printJSON(map[string]any{"features": cells, "meta": resp.Meta})
+	}
+	rows := [][]string{{"FEATURE", "VALUE", "STATUS", "EVENT TIME"}}
+	for i, name := range resp.Names {
+		c := v.Cells()[i]
+		at := "-"
+		if c.HasTime {
+			at = c.EventTime.String()
+		}
+		rows = append(rows, []string{name, c.Value.String(), c.Status.String(), at})
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	for _, s := range resp.Meta.Stale {
+		fmt.Fprintln(a.err, "stale:", s)
+	}
+	return a.line("%s path, up to sequence %d", resp.Meta.Path, resp.Meta.Seq)
+}
+
+// training is what the flags of train say.
+type training struct {
+	spine, sql, keysAll, at, out, format, time, clock string
+	keys                                              map[string]string
+}
+
+func (a *app) trainCommand() *cobra.Command {
+	var t training
+	cmd := &cobra.Command{
+		Use:   "train SERVICE",
+		Short: "Make a training set: each spine row with its features as of its own time",
+		Long: `Make a training set. The spine says for which keys and times: a file (--spine), a query (--spine-sql) or every
+key of an entity (--keys-all ENTITY, at --at). Its rows and columns are kept, in order; the features follow.
+What it was made from (service and view versions, log sequence, import generations) is in the file's metadata,
+for CSV and JSON lines in OUT.meta.json beside it.`,
+		Example: `  lockstep train purchase_model --spine spine.csv --out training.parquet
+  lockstep train delay_model --spine flights.parquet --time ts --keys airport=origin --out training.arrow
+  lockstep train purchase_model --keys-all customer --at 2026-04-01T00:00:00Z --out all.csv --clock available`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.train(cmd, args[0], &t) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&t.spine, "spine", "", "file of spine rows: Parquet, CSV, JSON lines or Arrow")
+	f.StringVar(&t.sql, "spine-sql", "", "query for the spine")
+	f.StringVar(&t.keysAll, "keys-all", "", "entity of which every key is a row")
+	f.StringVar(&t.at, "at", "", "with --keys-all the instant of every row, RFC 3339 (default now)")
+	f.StringVar(&t.out, "out", "", "file to write; the ending says the format")
+	f.StringVar(&t.format, "format", "", "parquet, csv, jsonl or arrow (default: by the name of --out)")
+	f.StringVar(&t.time, "time", "", "time column of the spine (default: the only one of event_timestamp, ts, time)")
+	f.StringToStringVar(&t.keys, "keys", nil, "spine column of a key, where named otherwise: KEY=COLUMN")
+	f.StringVar(&t.clock, "clock", "event", "event: all events by event time; available: only what was available at the row's time")
+	_ = cmd.MarkFlagRequired("out") // the flag exists
+	cmd.MarkFlagsOneRequired("spine", "spine-sql", "keys-all")
+	cmd.MarkFlagsMutuallyExclusive("spine", "spine-sql", "keys-all")
+	return cmd
+}
+
+func (a *app) train(cmd *cobra.Command, service string, t *training) error {
+	req, closeSpine, err := t.request(service)
+	if err != nil {
+		return err
+	}
+	defer closeSpine()
+	return a.with(cmd.Context(), func(client *sdk.Client) error {
+		start := time.Now()
+		_, done := a.progress("train " + service)
+		meta, err := toFile(t.out, func(w *os.File) (map[string]string, error) { return client.TrainingFile(cmd.Context(), req, w) })
+		done()
+		if err != nil {
+			return err
+		}
+		if f := rowfile.Format(req.Format); f == rowfile.CSV || f == rowfile.JSONL {
+			b, err := json.MarshalIndent(meta, "", "  ")
+			if err == nil {
+				err = os.WriteFile(t.out+".meta.json", append(b, '\n'), 0o644)
+			}
+			if err != nil {
+				return fmt.Errorf("write the metadata: %w", err)
+			}
+		}
+		if a.cfg.JSON {
+			return a.printJSON(map[string]any{"out": t.out, "meta": meta})
+		}
+		return a.line("%s: %s rows in %s, of %s at sequence %s", t.out, meta["lockstep.rows"], time.Since(start).Round(time.Millisecond), meta["lockstep.service"], meta["lockstep.seq"])
+	})
+}
+
+// request makes the request that the flags say; closeSpine closes the spine's file.
+func (t *training) request(service string) (req sdk.TrainingRequest, closeSpine func(), err error) {
+	req = sdk.TrainingRequest{Service: service, SQL: t.sql, KeysAll: t.keysAll, Time: t.time, Keys: t.keys}
+	closeSpine = func() {}
+	if strings.Contains(service, ".") {
+		req.Service, req.Features = "", strings.Split(service, ",")
+	}
+	if req.Format, err = formatOf(t.out, t.format); err != nil {
+		return req, closeSpine, err
+	}
+	if req.Clock, err = feature.ParseClock(t.clock); err != nil {
+		return req, closeSpine, err
+	}
+	if t.at != "" {
+		at, err := feature.ParseTime(t.at)
+		if err != nil {
+			return req, closeSpine, feature.Errorf(feature.CodeInvalid, "--at: %w", err)
+		}
+		req.At = at.Std()
+	}
+	if t.spine != "" {
+		if req.FileFormat, err = formatOf(t.spine, ""); err != nil {
+			return req, closeSpine, err
+		}
+		f, err := os.Open(t.spine)
+		if err != nil {
+			return req, closeSpine, err
+		}
+		req.File, closeSpine = f, func() { f.Close() }
+	}
+	return req, closeSpine, nil
+}
+
+// toFile writes beside path and renames at the end, so that path never holds a part of a training set.
+func toFile(path string, write func(*os.File) (map[string]string, error)) (map[string]string, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name()) // of no consequence once it is renamed
+	meta, err := write(f)
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return nil, err
+	}
+	return meta, os.Rename(f.Name(), path)
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var at []string
+	var sample int
+	cmd := &cobra.Command{
+		Use:   "verify SERVICE",
+		Short: "Read both paths for the same keys at the same instants and compare every value",
+		Long: `Read a sample of keys from the replica and from ClickHouse, at the same instants and the same place in the log,
+and compare every value, status and event time. Exit code 1 if anything differs, if a path refuses to answer, or
+if fewer than half of the values say something.`,
+		Example: `  lockstep verify purchase_model
+  lockstep verify delay_model --at 2001-06-25T12:00:00Z --at 2001-06-30T00:00:00Z --sample 5000`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req := api.VerifyRequest{Service: args[0], At: at, Sample: sample}
+			if strings.Contains(args[0], ".") {
+				req.Service, req.Features = "", strings.Split(args[0], ",")
+			}
+			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				show, done := a.progress("verify " + args[0])
+				r, err := client.Verify(cmd.Context(), req, show)
+				done()
+				if err != nil {
+					return err
+				}
+				return a.printVerification(r)
+			})
+		},
+	}
+	cmd.Flags().StringArrayVar(&at, "at", nil, "an instant, RFC 3339, may be repeated (default: the newest the replica knows, and one half as far back as it keeps)")
+	cmd.Flags().IntVar(&sample, "sample", 1000, "keys for each instant")
+	return cmd
+}
+
+func (a *app) printVerification(r *api.VerifyResult) error {
+	if a.cfg.JSON {
+		if err := a.printJSON(r); err != nil {
+			return err
+		}
+	} else {
+		for _, d := range r.Differences {
+			var keys []string
+			for name, v := range d.Keys {
+				keys = append(keys, name+"="+v.Text())
+			}
+			slices.Sort(keys)
+			fmt.Fprintf(a.out, "%s %s at %s\n  online  %s\n  offline %s\n", d.Feature, strings.Join(keys, " "), d.At.Format(time.RFC3339Nano), cellText(d.Online), cellText(d.Offline))
+		}
+		fmt.Fprintf(a.out, "compared %d values, %d informative, differences: %d\n", r.Compared, r.Informative, r.Different)
+	}
+	if r.Problem != "" {
+		fmt.Fprintln(a.err, "lockstep:", r.Problem)
+		return errSilent
+	}
+	return nil
+}
+
+func cellText(c api.Cell) string {
+	at := ""
+	if c.EventTime != nil {
+		at = " of " + c.EventTime.Format(time.RFC3339Nano)
+	}
+	return c.Value.String() + " (" + c.Status.String() + ")" + at
+}

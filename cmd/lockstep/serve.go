@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/eventlog"
+	"github.com/lockstepfs/lockstep/internal/node"
+	"github.com/lockstepfs/lockstep/registry"
+	"github.com/lockstepfs/lockstep/sdk"
+)
+
+// addServing adds the flags of a process that serves.
+func addServing(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.String("listen", "127.0.0.1:7600", "HTTP address; port 0 takes a free one")
+	f.String("nats", "", "URL of NATS servers with JetStream (default: one in this process)")
+	f.String("nats-listen", "", "address at which the embedded NATS server takes other producers, such as 127.0.0.1:4222")
+	f.String("clickhouse", "", "URL of a ClickHouse server, http(s):// or clickhouse:// (default: the embedded engine)")
+	f.String("database", "lockstep", "ClickHouse database")
+	f.String("durability", "fsync", "what acknowledged means for the embedded log: fsync (on disk) or os")
+	f.Int64("log-bytes", 64<<30, "most bytes of the log; a full log refuses, it loses nothing")
+	f.String("log-age", "", "longest life of a log entry, such as 30d (default: no end)")
+	f.Int64("cache-bytes", 256<<20, "memory for decoded feature states")
+	f.String("engine", "", "path of libchdb.so (default: where engine install puts it)")
+	f.String("tokens", "", "bearer tokens, as SHA256:read+write+admin, separated by commas; needed off loopback")
+	f.Bool("allow-sql", false, "let clients send SQL, for spines and the sql command")
+	f.String("url-file", "", "write the server's URL into this file once it listens")
+}
+
+func (a *app) devCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "dev [DIR]",
+		Short: "Run everything in one process on loopback; apply DIR and watch it",
+		Long: `Run the log, the ClickHouse engine, a replica and the HTTP server in one process on loopback, with all data
+under --data. With DIR its definitions are applied, and again whenever a file in it changes.`,
+		Example: `  lockstep dev
+  lockstep dev shop --data shop/.lockstep --nats-listen 127.0.0.1:4222`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.nodeConfig()
+			if err != nil {
+				return err
+			}
+			cfg.AllowSQL = true // whoever reaches loopback may read the files anyway
+			dir := ""
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			return a.serve(cmd, cfg, dir)
+		},
+	}
+	addServing(cmd)
+	return cmd
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a deployment's process",
+		Long: `Run a process of a deployment. Its roles: serve keeps a replica and answers reads, ingest takes events, sink
+carries the log into ClickHouse (one process of a deployment has it). Without --nats and --clickhouse the
+log and ClickHouse run in this process.`,
+		Example: `  lockstep serve --nats nats://127.0.0.1:4222 --clickhouse http://127.0.0.1:8123
+  LOCKSTEP_NATS=nats://nats:4222 lockstep serve --roles serve --listen 0.0.0.0:7600 --tokens $HASH:read`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.nodeConfig()
+			if err != nil {
+				return err
+			}
+			return a.serve(cmd, cfg, "")
+		},
+	}
+	addServing(cmd)
+	cmd.Flags().StringSlice("roles", []string{"serve", "ingest", "sink"}, "what this process does")
+	return cmd
+}
+
+func (a *app) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.cfg.LogLevel)); err != nil {
+		return nil, feature.Errorf(feature.CodeInvalid, "log level %q: expected debug, info, warn or error", a.cfg.LogLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if a.cfg.JSON {
+		return slog.New(slog.NewJSONHandler(a.err, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(a.err, options)), nil
+}
+
+func (a *app) nodeConfig() (node.Config, error) {
+	logger, err := a.logger()
+	if err != nil {
+		return node.Config{}, err
+	}
+	cfg := node.Config{
+		Data: a.cfg.Data, Listen: a.cfg.Listen, NATS: a.cfg.NATS, NATSListen: a.cfg.NATSListen,
+		LogBytes: a.cfg.LogBytes, ClickHouse: a.cfg.ClickHouse, Database: a.cfg.Database, Engine: a.cfg.Engine,
+		CacheBytes: a.cfg.CacheBytes, AllowSQL: a.cfg.AllowSQL, Version: version, Logger: logger,
+	}
+	switch d := eventlog.Durability(a.cfg.Durability); d {
+	case "", eventlog.Fsync, eventlog.OS:
+		cfg.Durability = d
+	default:
+		return node.Config{}, feature.Errorf(feature.CodeInvalid, "durability %q: expected fsync or os", d)
+	}
+	if a.cfg.LogAge != "" {
+		age, err := feature.ParseSpan(a.cfg.LogAge)
+		if err != nil {
+			return node.Config{}, feature.Errorf(feature.CodeInvalid, "log-age: %w", err)
+		}
+		cfg.LogAge = time.Duration(age) * time.Microsecond
+	}
+	for _, r := range a.cfg.Roles {
+		cfg.Roles = append(cfg.Roles, node.Role(strings.TrimSpace(r)))
+	}
+	if a.cfg.Tokens != "" {
+		for _, t := range strings.Split(a.cfg.Tokens, ",") {
+			hash, scopes, ok := strings.Cut(strings.TrimSpace(t), ":")
+			if !ok {
+				return node.Config{}, feature.Errorf(feature.CodeInvalid, "tokens: expected SHA256:read+write+admin, separated by commas")
+			}
+			cfg.Tokens = append(cfg.Tokens, node.Token{SHA256: hash, Scopes: strings.Split(scopes, "+")})
+		}
+	}
+	return cfg, nil
+}
+
+// serve runs a node until the command is interrupted.
+func (a *app) serve(cmd *cobra.Command, cfg node.Config, dir string) error {
+	if dir != "" {
+		if _, err := registry.ParseDir(dir); err != nil {
+			return err
+		}
+	}
+	n, err := node.Open(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	if path, err := cmd.Flags().GetString("url-file"); err == nil && path != "" {
+		if err := os.WriteFile(path, []byte(n.URL()+"\n"), 0o644); err != nil {
+			return errors.Join(fmt.Errorf("write the server's URL: %w", err), n.Close())
+		}
+	}
+	fmt.Fprintf(a.err, "lockstep %s serves on %s, data in %s\n", version, n.URL(), cfg.Data)
+	group, ctx := errgroup.WithContext(cmd.Context())
+	group.Go(func() error { return n.Run(ctx) })
+	if dir != "" {
+		group.Go(func() error { return a.watch(ctx, dir, n.URL()) })
+	}
+	return group.Wait()
+}
+
+// watch applies the definitions of dir, and again whenever they change. What is wrong in them is said and does
+// not end the process.
+func (a *app) watch(ctx context.Context, dir, url string) error {
+	client, err := sdk.Open(url, sdk.Config{})
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	var applied map[string][]byte
+	for {
+		files, err := registry.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintf(a.err, "%s: %v\n", dir, err)
+		}
+		if err == nil && !maps.EqualFunc(files, applied, func(x, y []byte) bool { return string(x) == string(y) }) {
+			applied = files
+			if err := a.applyFiles(ctx, client, files); err != nil && ctx.Err() == nil {
+				fmt.Fprintf(a.err, "%v\n", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// connect returns a client of the server that the settings name, of the one that runs on the data folder, or of
+// one that it starts there and that done stops.
+func (a *app) connect(ctx context.Context) (client *sdk.Client, done func() error, err error) {
+	nothing := func() error { return nil }
+	if a.cfg.Server != "" {
+		client, err = sdk.Open(a.cfg.Server, sdk.Config{Token: a.cfg.Token})
+		return client, nothing, err
+	}
+	url, running, err := a.awaitRunning(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if running {
+		client, err = sdk.Open(url, sdk.Config{Token: a.cfg.Token})
+		return client, nothing, err
+	}
+	cfg, err := a.nodeConfig()
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.Listen, cfg.AllowSQL, cfg.Roles = "127.0.0.1:0", true, nil
+	if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, feature.Errorf(feature.CodeUnavailable, "no server is named (--server), none runs on %s and there is no data: start one with lockstep dev, or name another folder with --data", filepath.Clean(cfg.Data))
+	}
+	fmt.Fprintf(a.err, "no server runs on %s: starting one for this command\n", cfg.Data)
+	n, err := node.Open(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	client, err = sdk.Open(n.URL(), sdk.Config{})
+	return client, func() error { stop(); return <-ended }, err
+}
+
+// awaitRunning returns the URL of the process that holds the data folder, waiting while it starts.
+func (a *app) awaitRunning(ctx context.Context) (string, bool, error) {
+	for range 100 {
+		url, running, err := node.Running(a.cfg.Data)
+		if err != nil || !running || url != "" {
+			return url, running, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", false, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return "", false, feature.Errorf(feature.CodeUnavailable, "the process that holds %s does not come up", a.cfg.Data)
+}
+
+// with runs fn with a client and stops what connect started.
+func (a *app) with(ctx context.Context, fn func(client *sdk.Client) error) error {
+	client, done, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(client), done())
+}

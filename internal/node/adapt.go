@@ -1,0 +1,45 @@
+package node
+
+import (
+	"context"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/eventlog"
+	"github.com/lockstepfs/lockstep/offline"
+)
+
+// History is the offline store as a materialize.Sink sees it: entries of the log become entries of the store.
+type History struct{ Store *offline.Store }
+
+// Recover is the store's.
+func (h History) Recover(ctx context.Context) (watermark feature.Cut, open uint64, err error) {
+	return h.Store.Recover(ctx)
+}
+
+// Append is the store's.
+func (h History) Append(ctx context.Context, log string, entries []eventlog.Entry) error {
+	out := make([]offline.Entry, len(entries))
+	for i, e := range entries {
+		out[i] = offline.Entry{Seq: e.Seq, Taken: e.Taken, Batch: e.Batch}
+		if e.Record != nil && e.Record.Kind == eventlog.RecordImport {
+			out[i].Import = &offline.ImportRecord{Source: e.Record.Source, Generation: e.Record.Generation}
+		}
+	}
+	return h.Store.Append(ctx, log, out)
+}
+
+// Covered is how far the offline store covers the log: a Sink of this process knows it, else a Follower.
+type Covered interface {
+	Wait(ctx context.Context, seq uint64) error
+	Watermark() feature.Cut
+	Failure() error
+}
+
+// Past is the offline store as a materialize.Replica sees it.
+type Past struct {
+	*offline.Store
+	Covered
+}
+
+// Watermark is what Covered says.
+func (p Past) Watermark() feature.Cut { return p.Covered.Watermark() }

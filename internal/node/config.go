@@ -1,0 +1,86 @@
+package node
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/eventlog"
+)
+
+// Role is a part of the work that a process takes on.
+type Role string
+
+// The roles. A process that has none of them is refused.
+const (
+	Serve  Role = "serve"  // keeps a replica and answers reads
+	Ingest Role = "ingest" // takes events, over HTTP and from the inbox
+	Sink   Role = "sink"   // carries the log into ClickHouse; one process of a deployment does
+)
+
+// Roles returns all roles.
+func Roles() []Role { return []Role{Serve, Ingest, Sink} }
+
+// Config configures a node. Data is needed; everything else has a default.
+type Config struct {
+	Data   string // folder of this process: the replica and, where they are embedded, the log and ClickHouse
+	Listen string // HTTP address; default 127.0.0.1:7600; port 0 takes a free one
+	Roles  []Role // default all
+	Tokens []Token
+
+	NATS       string // URL of NATS servers; "" embeds one
+	NATSListen string // address on which the embedded NATS server listens; "" for none
+	Durability eventlog.Durability
+	LogBytes   int64         // most bytes of the log; 0 means 64 GiB
+	LogAge     time.Duration // longest life of a log entry; 0 means no end
+
+	ClickHouse string // URL of a server; "" embeds the engine
+	Database   string // default lockstep
+	Engine     string // path of libchdb; "" searches the usual places
+
+	CacheBytes int64 // memory for decoded states; default 256 MiB
+	AllowSQL   bool  // spines and queries in SQL from clients
+	Version    string
+	Logger     *slog.Logger
+}
+
+// Token is a bearer token: its SHA-256 in hexadecimal, and what it allows.
+type Token struct {
+	SHA256 string
+	Scopes []string // read, write, admin
+}
+
+func (c Config) withDefaults() Config {
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:7600")
+	c.Database = cmp.Or(c.Database, "lockstep")
+	c.LogBytes = cmp.Or(c.LogBytes, 64<<30)
+	c.CacheBytes = cmp.Or(c.CacheBytes, 256<<20)
+	if len(c.Roles) == 0 {
+		c.Roles = Roles()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if c.Data == "" {
+		return feature.Errorf(feature.CodeInvalid, "no data folder is set: use --data DIR")
+	}
+	for _, r := range c.Roles {
+		if !slices.Contains(Roles(), r) {
+			return feature.Errorf(feature.CodeInvalid, "unknown role %q: expected serve, ingest or sink", r)
+		}
+	}
+	if err := os.MkdirAll(c.Data, 0o755); err != nil {
+		return fmt.Errorf("create the data folder: %w", err)
+	}
+	return nil
+}
+
+func (c Config) has(r Role) bool { return slices.Contains(c.Roles, r) }

@@ -1,0 +1,218 @@
+// Package node is one running process of Lockstep: it opens the parts that its roles need, connects them, runs
+// them and closes them in order. Commands, `dev` and `serve` all run one.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/chdb"
+	"github.com/lockstepfs/lockstep/internal/eventlog"
+	"github.com/lockstepfs/lockstep/internal/gate"
+	"github.com/lockstepfs/lockstep/materialize"
+	"github.com/lockstepfs/lockstep/offline"
+	"github.com/lockstepfs/lockstep/online"
+	"github.com/lockstepfs/lockstep/registry"
+	"github.com/lockstepfs/lockstep/server"
+)
+
+// Node is a process's parts. Open makes one, Run runs it, Close ends it.
+type Node struct {
+	cfg     Config
+	logger  *slog.Logger
+	started time.Time
+	lock    *lock
+
+	engine   *chdb.Engine // nil with a ClickHouse URL
+	log      *eventlog.Log
+	registry *registry.Registry
+	offline  *offline.Store
+	covered  Covered
+	sink     *materialize.Sink // nil without the role sink
+	follower *materialize.Follower
+	online   *online.Store // nil without the role serve
+	replica  *materialize.Replica
+	lag      *lag
+	gate     *gate.Gate
+	importer *materialize.Importer
+	server   *server.Server
+
+	stopEngine func()
+}
+
+// Open claims the data folder and opens every part, the log first. Whoever gets a Node must call Run or Close.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, logger: cfg.Logger, started: time.Now()}
+	for _, open := range []func(context.Context) error{n.claim, n.openEngine, n.openLog, n.openOffline, n.openMovers, n.openServer} {
+		if err := open(ctx); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+	}
+	return n, nil
+}
+
+func (n *Node) claim(context.Context) (err error) {
+	n.lock, err = claim(n.cfg.Data)
+	return err
+}
+
+// openEngine starts the embedded ClickHouse. It runs from here on, because opening the store needs it.
+func (n *Node) openEngine(ctx context.Context) error {
+	if n.cfg.ClickHouse != "" {
+		return nil
+	}
+	engine, err := chdb.Open(chdb.Config{Dir: filepath.Join(n.cfg.Data, "clickhouse"), Library: n.cfg.Engine, Logger: n.logger})
+	if err != nil {
+		return err
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- engine.Run(running) }()
+	n.stopEngine = func() {
+		cancel()
+		if err := <-done; err != nil {
+			n.logger.Error("the ClickHouse engine stopped", slog.Any("error", err))
+		}
+	}
+	n.engine = engine
+	return engine.Ready(ctx)
+}
+
+func (n *Node) openLog(ctx context.Context) (err error) {
+	n.log, err = eventlog.Open(ctx, eventlog.Config{
+		URL: n.cfg.NATS, Dir: filepath.Join(n.cfg.Data, "log"), Listen: n.cfg.NATSListen, Durability: n.cfg.Durability,
+		MaxBytes: n.cfg.LogBytes, MaxAge: n.cfg.LogAge, Logger: n.logger,
+	})
+	if err != nil {
+		return err
+	}
+	n.registry, err = registry.Open(ctx, n.log.JetStream(), n.logger)
+	return err
+}
+
+func (n *Node) openOffline(ctx context.Context) (err error) {
+	cfg := offline.Config{URL: n.cfg.ClickHouse, Database: n.cfg.Database, Logger: n.logger}
+	if n.engine != nil {
+		cfg.Dial = n.engine.DialContext
+	}
+	if n.offline, err = offline.Open(ctx, cfg); err != nil {
+		return err
+	}
+	if !n.cfg.has(Sink) && !n.cfg.has(Ingest) {
+		return nil
+	}
+	if err := n.offline.Migrate(ctx); err != nil {
+		return err
+	}
+	return n.ensure(ctx, n.registry.Catalog())
+}
+
+// ensure makes the event tables of all sources.
+func (n *Node) ensure(ctx context.Context, catalog *feature.Catalog) error {
+	for _, src := range catalog.Sources {
+		if err := n.offline.Ensure(ctx, src); err != nil {
+			return fmt.Errorf("make the table of source %s: %w", src.Name, err)
+		}
+	}
+	return nil
+}
+
+func (n *Node) openMovers(context.Context) error {
+	if n.cfg.has(Sink) {
+		n.sink = materialize.NewSink(materialize.SinkConfig{Log: n.log, History: History{n.offline}, Logger: n.logger})
+		n.covered = n.sink
+	} else {
+		n.follower = materialize.NewFollower(n.offline, n.logger)
+		n.covered = n.follower
+	}
+	n.gate = gate.New(gate.Config{Catalog: n.registry.Catalog, Log: n.log, Dead: n.log, Inbox: n.log, Now: time.Now, Logger: n.logger})
+	n.importer = &materialize.Importer{Archive: n.offline, Log: n.log, Logger: n.logger, Now: time.Now}
+	if !n.cfg.has(Serve) {
+		return nil
+	}
+	store, err := online.Open(online.Config{Dir: filepath.Join(n.cfg.Data, "replica"), CacheBytes: n.cfg.CacheBytes, Logger: n.logger})
+	if err != nil {
+		return err
+	}
+	n.online = store
+	n.replica = materialize.NewReplica(materialize.ReplicaConfig{
+		Log: n.log, Past: Past{n.offline, n.covered}, Present: n.online, Catalog: n.registry.Catalog, Changed: n.registry.Changed, Logger: n.logger,
+	})
+	n.lag = &lag{bounds: n.log.Bounds, position: n.online.Position, now: time.Now}
+	return nil
+}
+
+// Run runs every part until ctx ends, then drains and closes them. It returns nil when ctx ended and everything
+// was put down well.
+func (n *Node) Run(ctx context.Context) error {
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.registry.Run(running) })
+	group.Go(func() error { return n.follow(running) })
+	group.Go(func() error { return n.server.Run(running) })
+	if n.sink != nil {
+		group.Go(func() error { return n.sink.Run(running) })
+	} else {
+		group.Go(func() error { return n.follower.Run(running) })
+	}
+	if n.cfg.has(Ingest) {
+		group.Go(func() error { return n.gate.Run(running) })
+	}
+	if n.online != nil {
+		group.Go(func() error { return n.online.Run(running) })
+		group.Go(func() error { return n.replica.Run(running) })
+		group.Go(func() error { return n.lag.run(running) })
+	}
+	err := group.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, n.Close())
+}
+
+// follow makes the tables of sources that another process defines.
+func (n *Node) follow(ctx context.Context) error {
+	if !n.cfg.has(Sink) && !n.cfg.has(Ingest) {
+		return nil
+	}
+	for catalog := range n.registry.Updates(ctx) {
+		if err := n.ensure(ctx, catalog); err != nil && ctx.Err() == nil {
+			n.logger.Warn("event tables could not be made; the sink will wait for them", slog.Any("error", err))
+		}
+	}
+	return nil
+}
+
+// URL returns the base URL of the server, which listens once Open has returned.
+func (n *Node) URL() string { return "http://" + n.server.Addr().String() }
+
+// Close ends all parts, the last opened first. Run calls it.
+func (n *Node) Close() error {
+	var errs []error
+	if n.online != nil {
+		errs = append(errs, n.online.Close())
+	}
+	if n.offline != nil {
+		errs = append(errs, n.offline.Close())
+	}
+	if n.log != nil {
+		errs = append(errs, n.log.Close())
+	}
+	if n.stopEngine != nil {
+		n.stopEngine()
+	}
+	if n.lock != nil {
+		n.lock.release()
+	}
+	return errors.Join(errs...)
+}

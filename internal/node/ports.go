@@ -1,0 +1,304 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/lockstepfs/lockstep/api"
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/eventlog"
+	"github.com/lockstepfs/lockstep/internal/gate"
+	"github.com/lockstepfs/lockstep/internal/rowfile"
+	"github.com/lockstepfs/lockstep/internal/verify"
+	"github.com/lockstepfs/lockstep/materialize"
+	"github.com/lockstepfs/lockstep/offline"
+	"github.com/lockstepfs/lockstep/registry"
+	"github.com/lockstepfs/lockstep/server"
+)
+
+// The parts of a node in the shapes that package server asks for.
+type (
+	pusher       struct{ *Node }
+	importer     struct{ *Node }
+	definitions  struct{ *Node }
+	materializer struct{ *Node }
+	verifier     struct{ *Node }
+	querier      struct{ *Node }
+)
+
+func (n pusher) Push(ctx context.Context, p *server.Push) (*api.PushResponse, error) {
+	mode := gate.Atomic
+	if p.Partial {
+		mode = gate.Partial
+	}
+	r, err := n.gate.Push(ctx, p.Source, p.Rows, mode)
+	if err != nil {
+		return nil, err
+	}
+	return &api.PushResponse{Accepted: r.Accepted, Seq: r.Seq, Refused: r.Refused}, nil
+}
+
+// Import returns once training sets see the rows; replicas follow on their own.
+func (n importer) Import(ctx context.Context, im *server.Import, progress func(api.Progress)) (*api.ImportResult, error) {
+	if im.Replace {
+		return nil, feature.Errorf(feature.CodeInvalid, "replacing imported events is not supported yet")
+	}
+	format, err := rowfile.ParseFormat(im.Format)
+	if err != nil {
+		return nil, err
+	}
+	r, err := n.importer.Import(ctx, materialize.ImportRequest{Source: im.Source, Path: im.File, Format: format, Name: im.Name}, func(p materialize.ImportProgress) {
+		progress(api.Progress{Stage: "import", Done: p.Done, Rows: p.Rows})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := n.covered.Wait(ctx, r.Seq); err != nil {
+		return nil, fmt.Errorf("the rows are imported, the offline store does not show them yet: %w", err)
+	}
+	return &api.ImportResult{Rows: r.Rows, Generation: r.Generation, Seq: r.Seq, Known: r.Already}, nil
+}
+
+func (n definitions) parse(r *api.RegistryRequest) (*registry.Definitions, registry.Options, error) {
+	files := make(map[string][]byte, len(r.Files))
+	for name, text := range r.Files {
+		files[name] = []byte(text)
+	}
+	defs, err := registry.Parse(files)
+	return defs, registry.Options{Upgrade: r.Upgrade, Delete: r.Delete}, err
+}
+
+func (n definitions) Describe(name string) ([]api.Definition, error) {
+	if name != "" {
+		d, err := n.registry.Describe(name)
+		if err != nil {
+			return nil, err
+		}
+		return []api.Definition{definitionOf(d)}, nil
+	}
+	all, err := n.registry.List()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]api.Definition, len(all))
+	for i, d := range all {
+		out[i] = definitionOf(d)
+	}
+	return out, nil
+}
+
+func definitionOf(d *registry.Description) api.Definition {
+	out := api.Definition{
+		Kind: string(d.Kind), Name: d.Name, Version: d.Version, Description: d.Description, Owner: d.Owner, Tags: d.Tags,
+		Definition: d.Definition, UsedBy: d.UsedBy,
+	}
+	for _, v := range d.Versions {
+		out.Versions = append(out.Versions, api.DefinitionVersion(v))
+	}
+	return out
+}
+
+func (n definitions) Plan(ctx context.Context, r *api.RegistryRequest) (any, error) {
+	defs, options, err := n.parse(r)
+	if err != nil {
+		return nil, err
+	}
+	return n.registry.Plan(ctx, defs, options)
+}
+
+// Apply makes the event tables before it returns, so that what is pushed next has a place to go.
+func (n definitions) Apply(ctx context.Context, r *api.RegistryRequest) (any, error) {
+	defs, options, err := n.parse(r)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := n.registry.Apply(ctx, defs, options)
+	if err != nil {
+		return nil, err
+	}
+	if n.cfg.has(Sink) || n.cfg.has(Ingest) {
+		if err := n.ensure(ctx, n.registry.Catalog()); err != nil {
+			return nil, fmt.Errorf("the definitions are applied, but: %w", err)
+		}
+	}
+	return plan, nil
+}
+
+// Materialize returns when the replica of this process has everything that the log said at the call.
+func (n materializer) Materialize(ctx context.Context, r *api.MaterializeRequest, progress func(api.Progress)) (*api.MaterializeResult, error) {
+	views, err := n.chosen(r.Views)
+	if err != nil {
+		return nil, err
+	}
+	_, head, err := n.log.Bounds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.DryRun {
+		return n.plan(views, r.Full, head), nil
+	}
+	if r.Full {
+		rebuild := eventlog.Record{ID: fmt.Sprintf("rebuild-%d", time.Now().UnixNano()), Kind: eventlog.RecordRebuild}
+		for _, v := range views {
+			rebuild.Views = append(rebuild.Views, v.Name)
+		}
+		if head, err = n.log.PublishRecord(ctx, rebuild); err != nil {
+			return nil, err
+		}
+	}
+	start := n.online.Position().Seq
+	done := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		n.watch(done, start, head, progress)
+	}()
+	err = n.replica.Wait(ctx, head)
+	close(done)
+	<-watched
+	if err != nil {
+		return nil, err
+	}
+	return n.materialized(views), nil
+}
+
+// watch reports how far the replica has come until done is closed.
+func (n materializer) watch(done <-chan struct{}, from, to uint64, progress func(api.Progress)) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		p := api.Progress{Stage: "log", Done: 1}
+		if at := n.online.Position().Seq; to > from && at < to {
+			p.Done = float64(at-min(at, from)) / float64(to-from)
+		}
+		for _, j := range n.replica.Joining() {
+			p.Stage, p.Done = "history of "+j.View.String(), -1
+			p.Rows += j.Rows
+		}
+		progress(p)
+	}
+}
+
+func (n materializer) chosen(names []string) ([]*feature.View, error) {
+	catalog := n.registry.Catalog()
+	if len(names) == 0 {
+		return catalog.Views, nil
+	}
+	var views []*feature.View
+	for _, name := range names {
+		ref, err := feature.ParseRef(name)
+		if err != nil {
+			return nil, err
+		}
+		v := catalog.View(ref.Name, ref.Version)
+		if v == nil {
+			return nil, feature.Errorf(feature.CodeNotFound, "unknown view %q", name)
+		}
+		views = append(views, v)
+	}
+	return views, nil
+}
+
+func (n materializer) plan(views []*feature.View, full bool, head uint64) *api.MaterializeResult {
+	note := fmt.Sprintf("would apply the log from sequence %d to %d", n.online.Position().Seq+1, head)
+	if n.online.Position().Seq >= head {
+		note = "nothing to do: the replica has it all"
+	}
+	if full {
+		note = "would load the history anew from ClickHouse"
+	}
+	r := &api.MaterializeResult{Seq: n.online.Position().Seq}
+	for _, v := range views {
+		r.Views = append(r.Views, api.MaterializedView{View: v.Ref().String(), Note: note})
+	}
+	return r
+}
+
+func (n materializer) materialized(views []*feature.View) *api.MaterializeResult {
+	stats := n.online.Stats()
+	r := &api.MaterializeResult{Seq: stats.Position.Seq}
+	for _, v := range views {
+		for _, s := range stats.Views {
+			if s.View != v.Ref() {
+				continue
+			}
+			m := api.MaterializedView{View: s.View.String(), Keys: s.Keys}
+			if s.HasClock {
+				m.Note = fmt.Sprintf("answers instants from %s; newest event at %s", s.Floor, s.Clock)
+			}
+			r.Views = append(r.Views, m)
+		}
+	}
+	return r
+}
+
+// both is the two paths as package verify sees the offline one.
+type both struct{ *Node }
+
+func (b both) Lookup(ctx context.Context, l *feature.Lookup, cut feature.Cut) (*feature.Answer, error) {
+	return b.offline.Lookup(ctx, l, cut)
+}
+
+func (b both) SampleKeys(ctx context.Context, p *feature.Plan, at feature.Time, n int, cut feature.Cut) ([][]feature.Value, error) {
+	return b.offline.SampleKeys(ctx, p, at, n, cut)
+}
+func (b both) Wait(ctx context.Context, seq uint64) error { return b.covered.Wait(ctx, seq) }
+func (b both) Watermark() feature.Cut                     { return b.covered.Watermark() }
+
+func (n verifier) Verify(ctx context.Context, v *server.Verification, progress func(api.Progress)) (*api.VerifyResult, error) {
+	if _, err := n.watermark(ctx); err != nil {
+		return nil, err
+	}
+	report, err := verify.Run(ctx, n.online, both{n.Node}, verify.Request{Plan: v.Plan, At: v.At, Sample: v.Sample}, func(p verify.Progress) {
+		progress(api.Progress{Stage: "compare", Done: float64(p.Done) / float64(p.Total)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := &api.VerifyResult{Compared: report.Compared, Informative: report.Informative, Different: report.Different, Differences: []api.Difference{}}
+	for _, d := range report.Differences {
+		keys := map[string]feature.Value{}
+		for i, k := range v.Plan.Keys {
+			keys[k.Name] = d.Key[i]
+		}
+		r.Differences = append(r.Differences, api.Difference{Feature: d.Feature, Keys: keys, At: d.At.Std(), Online: api.CellOf(d.Online), Offline: api.CellOf(d.Offline)})
+	}
+	if err := report.Check(); err != nil {
+		r.Problem = err.Error()
+	}
+	return r, nil
+}
+
+// queryRows is how many rows a look into the offline store returns at the most.
+const queryRows = 100_000
+
+func (n querier) Query(ctx context.Context, sql string) (*server.Table, error) {
+	t, err := n.offline.Query(ctx, sql, queryRows)
+	if err != nil {
+		return nil, err
+	}
+	return &server.Table{Fields: t.Fields, Batches: batchesOf(t)}, nil
+}
+
+func batchesOf(t *offline.Table) iter.Seq2[*feature.Batch, error] {
+	return func(yield func(*feature.Batch, error) bool) {
+		b := &feature.Batch{Fields: t.Fields, Columns: make([]feature.Column, len(t.Fields))}
+		for i, f := range t.Fields {
+			b.Columns[i].Type = f.Type
+		}
+		for _, row := range t.Rows {
+			b.Append(row)
+		}
+		if !yield(b, nil) || !t.Truncated {
+			return
+		}
+		yield(nil, feature.Errorf(feature.CodeTooLarge, "the result has more than %d rows: add a LIMIT", queryRows))
+	}
+}

@@ -1,0 +1,93 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
+
+// staleAfter is the lag from which an answer calls itself stale.
+const staleAfter = 2 * time.Second
+
+// Lookup answers from the replica or the history (rule C5): auto goes to the history only where the replica
+// does not keep the instant, or is still loading the view.
+func (n *Node) Lookup(ctx context.Context, l *feature.Lookup, path feature.Path) (*feature.Answer, error) {
+	if path == feature.PathOffline || n.online == nil {
+		if path == feature.PathOnline {
+			return nil, feature.Errorf(feature.CodeInvalid, "this process keeps no replica (its roles lack serve): ask for path offline or another process")
+		}
+		return n.lookupOffline(ctx, l, "")
+	}
+	a, err := n.online.Lookup(l)
+	if err == nil {
+		a.Stale = n.staleness()
+		return a, nil
+	}
+	switch {
+	case path == feature.PathOnline:
+		return nil, err
+	case errors.Is(err, feature.ErrBelowFloor):
+		return n.lookupOffline(ctx, l, "")
+	case errors.Is(err, feature.ErrUnavailable):
+		return n.lookupOffline(ctx, l, err.Error())
+	default:
+		return nil, err
+	}
+}
+
+func (n *Node) lookupOffline(ctx context.Context, l *feature.Lookup, why string) (*feature.Answer, error) {
+	cut, err := n.watermark(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := n.offline.Lookup(ctx, l, cut)
+	if err != nil {
+		return nil, err
+	}
+	if why != "" {
+		a.Stale = append(a.Stale, why)
+	}
+	if err := n.covered.Failure(); err != nil {
+		a.Stale = append(a.Stale, fmt.Sprintf("the history ends at sequence %d: %v", cut.Seq, err))
+	}
+	return a, nil
+}
+
+// watermark waits a moment at start until the watermark is known.
+func (n *Node) watermark(ctx context.Context) (feature.Cut, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := n.covered.Wait(ctx, 0); err != nil {
+		return feature.Cut{}, err
+	}
+	return n.covered.Watermark(), nil
+}
+
+// staleness says in words what an online answer may lack (rule C5).
+func (n *Node) staleness() []string {
+	var stale []string
+	if behind := n.lag.behind(); behind > staleAfter {
+		stale = append(stale, fmt.Sprintf("the replica has been behind the log for %s", behind.Round(100*time.Millisecond)))
+	}
+	if err := n.replica.Failure(); err != nil {
+		stale = append(stale, "the replica does not follow the log now")
+	}
+	return stale
+}
+
+// fresh returns the watermark once it covers what the log holds now, or as it is after a few seconds.
+func (n *Node) fresh(ctx context.Context) (feature.Cut, error) {
+	if _, head, err := n.log.Bounds(ctx); err == nil {
+		waiting, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := n.covered.Wait(waiting, head)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			n.logger.Warn("a training set is made of a history that is behind the log", slog.Any("error", err))
+		}
+	}
+	return n.watermark(ctx)
+}

@@ -1,0 +1,57 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/registry"
+	"github.com/lockstepfs/lockstep/server"
+)
+
+// openServer makes the HTTP server of the parts that this process has, listens, and tells commands on this
+// machine where.
+func (n *Node) openServer(ctx context.Context) error {
+	cfg := server.Config{
+		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n},
+		Ready: n.readiness, Schema: registry.Schema(), AllowSQL: n.cfg.AllowSQL, Version: n.cfg.Version,
+		Collectors: n.collectors(), Logger: n.logger, TempDir: n.cfg.Data,
+	}
+	if n.cfg.AllowSQL {
+		cfg.Querier = querier{n}
+	}
+	for _, t := range n.cfg.Tokens {
+		cfg.Tokens = append(cfg.Tokens, server.Token(t))
+	}
+	if n.cfg.has(Ingest) {
+		cfg.Pusher, cfg.Importer = pusher{n}, importer{n}
+	}
+	if n.online != nil {
+		cfg.Lag, cfg.Materializer, cfg.Verifier = n.lag.behind, materializer{n}, verifier{n}
+	}
+	var err error
+	if n.server, err = server.New(cfg); err != nil {
+		return err
+	}
+	if err := n.server.Listen(ctx); err != nil {
+		return err
+	}
+	if err := n.lock.announce(n.URL()); err != nil {
+		return fmt.Errorf("write the server's URL into the data folder: %w", err)
+	}
+	return nil
+}
+
+// readiness says why the process does not answer reads yet, or nil.
+func (n *Node) readiness(context.Context) error {
+	if n.online == nil {
+		return nil
+	}
+	if joining := n.replica.Joining(); len(joining) > 0 {
+		return feature.Errorf(feature.CodeUnavailable, "loading the history of %s and %d more", joining[0].View, len(joining)-1)
+	}
+	if n.online.Position().Log == "" {
+		return feature.Errorf(feature.CodeUnavailable, "the replica has not reached the log yet")
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package node
+
+import (
+	"context"
+	"errors"
+
+	"github.com/lockstepfs/lockstep/api"
+	"github.com/lockstepfs/lockstep/internal/eventlog"
+)
+
+// operator tells how the process is.
+type operator struct{ *Node }
+
+func (n operator) DeadLetters(ctx context.Context, q api.DeadLetterQuery) ([]api.DeadLetter, error) {
+	letters, err := n.log.Letters(ctx, eventlog.LetterQuery{Source: q.Source, After: q.After, Limit: q.Limit})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]api.DeadLetter, len(letters))
+	for i, l := range letters {
+		out[i] = api.DeadLetter{Seq: l.Seq, Time: l.Time, Source: l.Source, Reason: l.Reason, Field: l.Field, Raw: string(l.Raw)}
+	}
+	return out, nil
+}
+
+func (n operator) Status(ctx context.Context) (*api.Status, error) {
+	s := &api.Status{Version: n.cfg.Version, Started: n.started, Revision: n.registry.Catalog().Revision, Stale: []string{}}
+	for _, r := range n.cfg.Roles {
+		s.Roles = append(s.Roles, string(r))
+	}
+	stats, err := n.log.Stats(ctx)
+	if err != nil {
+		s.Stale = append(s.Stale, "the log cannot be reached: "+err.Error())
+	} else {
+		s.Log = &api.LogStatus{ID: n.log.ID(), First: stats.First, Last: stats.Last, Durability: string(n.log.Durability())}
+		s.DeadLetters = &api.DeadLettersStatus{}
+		for _, count := range stats.Dead {
+			s.DeadLetters.Count += count
+		}
+	}
+	mark := n.covered.Watermark()
+	s.Sink = &api.SinkStatus{Watermark: mark, Behind: stats.Last - min(stats.Last, mark.Seq)}
+	if err := n.covered.Failure(); err != nil {
+		s.Stale = append(s.Stale, "ClickHouse does not follow the log: "+err.Error())
+	}
+	if n.online != nil {
+		s.Replica = n.replicaStatus(stats.Last)
+		s.Stale = append(s.Stale, n.staleness()...)
+		if err := n.replica.Failure(); err != nil && !errors.Is(err, context.Canceled) {
+			s.Stale = append(s.Stale, "the replica stopped: "+err.Error())
+		}
+	}
+	return s, nil
+}
+
+func (n operator) replicaStatus(head uint64) *api.ReplicaStatus {
+	st := n.online.Stats()
+	r := &api.ReplicaStatus{Position: st.Position, Behind: head - min(head, st.Position.Seq), LagMS: n.lag.behind().Milliseconds(), Views: []api.ViewStatus{}}
+	for _, v := range st.Views {
+		out := api.ViewStatus{View: v.View.String(), Ready: v.Ready, Keys: v.Keys}
+		if v.HasClock {
+			clock, floor := v.Clock.Std(), v.Floor.Std()
+			out.Clock, out.Floor = &clock, &floor
+		}
+		r.Views = append(r.Views, out)
+	}
+	return r
+}

@@ -1,0 +1,126 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/rowfile"
+	"github.com/lockstepfs/lockstep/offline"
+	"github.com/lockstepfs/lockstep/server"
+)
+
+// trainer makes training sets of the history.
+type trainer struct{ *Node }
+
+// Train waits until the history has everything that was in the log when it was asked, so that a training set
+// contains what was pushed before it; it does not wait for ever.
+func (n trainer) Train(ctx context.Context, t *server.Training) (*server.TrainingSet, error) {
+	format, err := rowfile.ParseFormat(t.Format)
+	if err != nil {
+		return nil, err
+	}
+	cut, err := n.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ask := offline.Training{Plan: t.Plan, SQL: t.Spine.SQL, TimeColumn: t.Time, Keys: t.Keys, Clock: t.Clock, Cut: cut}
+	if t.Spine.KeysAll != "" {
+		ask.KeysAll, ask.At = true, t.Spine.At
+	}
+	var file *rowfile.Reader
+	if t.Spine.File != "" {
+		if file, err = n.openSpine(t); err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		ask.Fields, ask.Spine = file.Fields(), rowsOf(file)
+	}
+	set, err := n.offline.Train(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	meta := metadata(t, set)
+	write := func(w io.Writer) error {
+		err := writeSet(ctx, w, format, set, meta)
+		return errors.Join(err, set.Close())
+	}
+	return &server.TrainingSet{Fields: set.Fields, Meta: meta, Write: write}, nil
+}
+
+// openSpine opens the spine's file with its keys and its time read as what they are.
+func (n trainer) openSpine(t *server.Training) (*rowfile.Reader, error) {
+	format, err := rowfile.ParseFormat(t.Spine.Format)
+	if err != nil {
+		return nil, err
+	}
+	types := map[string]feature.Type{}
+	for _, k := range t.Plan.Keys {
+		column := k.Name
+		if renamed, ok := t.Keys[k.Name]; ok {
+			column = renamed
+		}
+		types[column] = k.Type
+	}
+	if t.Time != "" {
+		types[t.Time] = feature.Timestamp
+	} else {
+		for _, name := range []string{"event_timestamp", "ts", "time"} {
+			types[name] = feature.Timestamp
+		}
+	}
+	return rowfile.Open(t.Spine.File, format, types)
+}
+
+func rowsOf(file *rowfile.Reader) iter.Seq2[*feature.Batch, error] {
+	return func(yield func(*feature.Batch, error) bool) {
+		for {
+			b, err := file.Next()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if !yield(b, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// metadata is what a training set says of itself (rule G2).
+func metadata(t *server.Training, set *offline.TrainingSet) map[string]string {
+	var views []string
+	for _, it := range t.Plan.Items {
+		views = append(views, it.View.Ref().String())
+	}
+	generations, _ := json.Marshal(set.Generations) // numbers by name cannot fail to encode
+	meta := map[string]string{
+		"lockstep.views": strings.Join(views, ","), "lockstep.clock": t.Clock.String(), "lockstep.log": set.Cut.Log,
+		"lockstep.seq": strconv.FormatUint(set.Cut.Seq, 10), "lockstep.generations": string(generations), "lockstep.rows": strconv.FormatUint(set.Rows, 10),
+	}
+	if t.Plan.Service.Name != "" {
+		meta["lockstep.service"] = t.Plan.Service.String()
+	}
+	return meta
+}
+
+func writeSet(ctx context.Context, w io.Writer, format rowfile.Format, set *offline.TrainingSet, meta map[string]string) error {
+	out, err := rowfile.NewWriter(w, format, set.Fields, meta)
+	if err != nil {
+		return err
+	}
+	for b, err := range set.Batches(ctx) {
+		if err != nil {
+			return fmt.Errorf("make the training set: %w", err)
+		}
+		if err := out.Write(b); err != nil {
+			return err
+		}
+	}
+	return out.Close()
+}
