@@ -42,7 +42,7 @@ step "Materialize: wait until the replica has it all"
 run materialize
 
 step "Train: 20,000 flights, each with what was known half an hour before departure"
-run train delay_model --spine "$dir/spine.parquet" --keys airport=origin --keys destination=destination --out "$dir/training.parquet"
+run train delay_model --spine "$dir/spine.parquet" --out "$dir/training.parquet"
 
 step "Read: the same features, live"
 run get delay_model origin=JFK destination=LAX --at 2001-06-30T12:00:00Z
