@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -285,12 +286,7 @@ func named(views []string, name string) bool {
 	if len(views) == 0 {
 		return true
 	}
-	for _, v := range views {
-		if v == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(views, name)
 }
 
 func (r *Replica) isJoining(v feature.Ref) bool {

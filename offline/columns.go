@@ -24,6 +24,7 @@ func scalarType(k feature.Kind, raw bool) string {
 		if !raw {
 			return "DateTime64(6, 'UTC')"
 		}
+	default: // int64, and instants as microseconds
 	}
 	return "Int64"
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -69,10 +70,8 @@ func (c *Config) options() (*clickhouse.Options, error) {
 	if o.Settings == nil {
 		o.Settings = clickhouse.Settings{}
 	}
-	for name, value := range map[string]any{
+	maps.Copy(o.Settings, map[string]any{
 		"async_insert": 0, "max_partitions_per_insert_block": 0, "cancel_http_readonly_queries_on_client_close": 1,
-	} {
-		o.Settings[name] = value
-	}
+	})
 	return o, nil
 }

@@ -58,8 +58,10 @@ func (s *Store) addColumn(ctx context.Context, table string, c tableColumn) erro
 // columnTypes returns name and type of every column of a table of this database.
 func (s *Store) columnTypes(ctx context.Context, table string) (map[string]string, error) {
 	types := map[string]string{}
-	q := query{"read the columns of " + table, "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String}",
-		[]any{clickhouse.Named("table", table)}}
+	q := query{
+		"read the columns of " + table, "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String}",
+		[]any{clickhouse.Named("table", table)},
+	}
 	err := s.each(ctx, q, func(rows driver.Rows) error {
 		var name, typ string
 		err := rows.Scan(&name, &typ)

@@ -117,7 +117,12 @@ type importStep struct {
 
 func (s *Store) importStep(ctx context.Context, step importStep) error {
 	in := insertion{table: "imports", columns: []stored{
-		{"source", "String", []string{step.source}}, {"generation", "UInt64", []uint64{step.generation}}, {"name", "String", []string{step.name}},
-		{"hash", "String", []string{step.hash}}, {"state", "String", []string{step.state}}, {"rows", "Int64", []int64{step.rows}}}}
+		{"source", "String", []string{step.source}},
+		{"generation", "UInt64", []uint64{step.generation}},
+		{"name", "String", []string{step.name}},
+		{"hash", "String", []string{step.hash}},
+		{"state", "String", []string{step.state}},
+		{"rows", "Int64", []int64{step.rows}},
+	}}
 	return failure("record an import", s.insert(ctx, in))
 }

@@ -101,7 +101,8 @@ func (s *Store) Append(ctx context.Context, logID string, entries []Entry) error
 	}
 	if !p.unfinished() {
 		begun := insertion{table: "sink_batches", columns: []stored{
-			{"log", "String", []string{logID}}, {"first", "UInt64", []uint64{first}}, {"last", "UInt64", []uint64{last}}}}
+			{"log", "String", []string{logID}}, {"first", "UInt64", []uint64{first}}, {"last", "UInt64", []uint64{last}},
+		}}
 		if err := s.insert(ctx, begun); err != nil {
 			return failure("begin a batch", err)
 		}
@@ -210,7 +211,8 @@ func (s *Store) recordGenerations(ctx context.Context, entries []Entry) error {
 		return nil
 	}
 	in := insertion{table: "generations", columns: []stored{
-		{"source", "String", sources}, {"generation", "UInt64", generations}, {"seq", "SimpleAggregateFunction(min, UInt64)", seqs}}}
+		{"source", "String", sources}, {"generation", "UInt64", generations}, {"seq", "SimpleAggregateFunction(min, UInt64)", seqs},
+	}}
 	return failure("record imports", s.insert(ctx, in))
 }
 

@@ -20,9 +20,15 @@ func clicks() *feature.Source {
 	return &feature.Source{
 		Name: "clicks", Version: 1, EventTime: "ts", AvailableAt: "known", Tiebreak: "tie", Deleted: "gone",
 		Columns: []feature.Field{
-			{Name: "u", Type: feature.String}, {Name: "i", Type: feature.Int64}, {Name: "ts", Type: feature.Timestamp},
-			{Name: "known", Type: feature.Timestamp}, {Name: "tie", Type: feature.Int64}, {Name: "gone", Type: feature.Bool},
-			{Name: "a", Type: feature.Int64}, {Name: "b", Type: feature.String}, {Name: "l", Type: feature.ListOf(feature.KindFloat64)},
+			{Name: "u", Type: feature.String},
+			{Name: "i", Type: feature.Int64},
+			{Name: "ts", Type: feature.Timestamp},
+			{Name: "known", Type: feature.Timestamp},
+			{Name: "tie", Type: feature.Int64},
+			{Name: "gone", Type: feature.Bool},
+			{Name: "a", Type: feature.Int64},
+			{Name: "b", Type: feature.String},
+			{Name: "l", Type: feature.ListOf(feature.KindFloat64)},
 		},
 	}
 }

@@ -113,8 +113,12 @@ func TestRoles(t *testing.T) {
 // TestKeysAreTuples keeps (1, 11) and (11, 1), and keys of every type, apart (K1).
 func TestKeysAreTuples(t *testing.T) {
 	src := &feature.Source{Name: "e", Version: 1, EventTime: "ts", Columns: []feature.Field{
-		{Name: "ts", Type: feature.Timestamp}, {Name: "a", Type: feature.Int64}, {Name: "b", Type: feature.Int64},
-		{Name: "at", Type: feature.Timestamp}, {Name: "on", Type: feature.Bool}, {Name: "v", Type: feature.Int64},
+		{Name: "ts", Type: feature.Timestamp},
+		{Name: "a", Type: feature.Int64},
+		{Name: "b", Type: feature.Int64},
+		{Name: "at", Type: feature.Timestamp},
+		{Name: "on", Type: feature.Bool},
+		{Name: "v", Type: feature.Int64},
 	}}
 	key := []feature.Field{{Name: "a", Type: feature.Int64}, {Name: "b", Type: feature.Int64}, {Name: "at", Type: feature.Timestamp}, {Name: "on", Type: feature.Bool}}
 	view := &feature.View{
@@ -127,8 +131,11 @@ func TestKeysAreTuples(t *testing.T) {
 	b := feature.NewBatch(src)
 	n, at := feature.Int64Value, func(x int64) feature.Value { return feature.TimestampValue(feature.Time(x)) }
 	keys := [][]feature.Value{
-		{n(1), n(11), at(-1), feature.BoolValue(true)}, {n(11), n(1), at(-1), feature.BoolValue(true)}, {n(1), n(11), at(1), feature.BoolValue(true)},
-		{n(1), n(11), at(-1), feature.BoolValue(false)}, {n(-1), n(0), at(0), feature.BoolValue(false)},
+		{n(1), n(11), at(-1), feature.BoolValue(true)},
+		{n(11), n(1), at(-1), feature.BoolValue(true)},
+		{n(1), n(11), at(1), feature.BoolValue(true)},
+		{n(1), n(11), at(-1), feature.BoolValue(false)},
+		{n(-1), n(0), at(0), feature.BoolValue(false)},
 	}
 	for i, k := range keys {
 		b.Append([]feature.Value{at(-1000), k[0], k[1], k[2], k[3], n(int64(i))})

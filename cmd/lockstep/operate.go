@@ -188,7 +188,7 @@ func (a *app) engineCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var progress io.Writer = a.err
+			progress := a.err
 			if a.cfg.JSON {
 				progress = io.Discard
 			}

@@ -86,8 +86,18 @@ func TestAt(t *testing.T) {
 		hi   feature.Time
 		want string
 	}{
-		{-6, "none"}, {-5, "-5"}, {-4, "-5"}, {-1, "-5"}, {0, "0"}, {1, "0"}, {2, "0"}, {3, "3"}, {4, "4"}, {5, "4"},
-		{feature.MaxTime, "4"}, {feature.MinTime, "none"},
+		{-6, "none"},
+		{-5, "-5"},
+		{-4, "-5"},
+		{-1, "-5"},
+		{0, "0"},
+		{1, "0"},
+		{2, "0"},
+		{3, "3"},
+		{4, "4"},
+		{5, "4"},
+		{feature.MaxTime, "4"},
+		{feature.MinTime, "none"},
 	} {
 		got := "none"
 		if e := asof.At(state, test.hi); e != nil {

@@ -14,17 +14,25 @@ import (
 )
 
 var flights = &feature.Source{Name: "flights", Columns: []feature.Field{
-	{Name: "flight_id", Type: feature.Int64}, {Name: "origin", Type: feature.String}, {Name: "destination", Type: feature.String},
-	{Name: "scheduled", Type: feature.Timestamp}, {Name: "known_at", Type: feature.Timestamp},
-	{Name: "distance", Type: feature.Int64}, {Name: "delay", Type: feature.Float64}, {Name: "cancelled", Type: feature.Bool}}}
+	{Name: "flight_id", Type: feature.Int64},
+	{Name: "origin", Type: feature.String},
+	{Name: "destination", Type: feature.String},
+	{Name: "scheduled", Type: feature.Timestamp},
+	{Name: "known_at", Type: feature.Timestamp},
+	{Name: "distance", Type: feature.Int64},
+	{Name: "delay", Type: feature.Float64},
+	{Name: "cancelled", Type: feature.Bool},
+}}
 
 func flightRows(n int) *feature.Batch {
 	b := feature.NewBatch(flights)
 	for i := range n {
 		at := feature.Time(993_000_000_000_000 + int64(i)*1_000_000)
-		b.Append([]feature.Value{feature.Int64Value(int64(i)), feature.StringValue("JFK"), feature.StringValue("LAX"),
+		b.Append([]feature.Value{
+			feature.Int64Value(int64(i)), feature.StringValue("JFK"), feature.StringValue("LAX"),
 			feature.TimestampValue(at), feature.TimestampValue(at.Add(feature.Hour)), feature.Int64Value(int64(i % 3000)),
-			feature.Float64Value(float64(i%90) / 2), feature.BoolValue(i%50 == 0)})
+			feature.Float64Value(float64(i%90) / 2), feature.BoolValue(i%50 == 0),
+		})
 	}
 	return b
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -174,5 +175,5 @@ func (f *follower) mend(doing string, err error) {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jetstream.ErrMsgIteratorClosed) {
 		return
 	}
-	f.log.cfg.Logger.Warn("read the log again", "stream", f.stream, "from", f.next, "doing", doing, "error", err)
+	f.log.cfg.Logger.Warn("read the log again", slog.String("stream", f.stream), slog.Uint64("from", f.next), slog.String("doing", doing), slog.Any("error", err))
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -60,7 +61,7 @@ func (l *Log) Inbox(ctx context.Context, handle InboxHandler) error {
 		case feature.CodeOf(err) == feature.CodeConflict, errors.Is(err, ErrTruncated):
 			l.cfg.Logger.Info("another process reads the inbox too")
 		default:
-			l.cfg.Logger.Warn("read the inbox again", "error", err)
+			l.cfg.Logger.Warn("read the inbox again", slog.Any("error", err))
 		}
 		if in.progress {
 			pause = 10 * time.Millisecond
@@ -232,7 +233,7 @@ func (in *inboxReader) publish(ctx context.Context, c *call, covered uint64) err
 		case feature.CodeOf(err) != feature.CodeOverloaded:
 			return err
 		}
-		in.log.cfg.Logger.Warn("the inbox waits for the log", "error", err)
+		in.log.cfg.Logger.Warn("the inbox waits for the log", slog.Any("error", err))
 		if !wait(ctx, longestRetryPause) {
 			return ctx.Err()
 		}

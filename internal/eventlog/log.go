@@ -97,11 +97,11 @@ func (l *Log) connect() error {
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			l.tries.end()
 			if err != nil {
-				l.cfg.Logger.Warn("connection to nats lost", "error", err)
+				l.cfg.Logger.Warn("connection to nats lost", slog.Any("error", err))
 			}
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { l.cfg.Logger.Info("connection to nats is back") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.cfg.Logger.Warn("nats client", "error", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.cfg.Logger.Warn("nats client", slog.Any("error", err)) }),
 	}
 	url := l.cfg.URL
 	if url == "" {

@@ -110,8 +110,12 @@ func TestOneProcessADir(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	for _, cfg := range []eventlog.Config{
-		{}, {Dir: "x", Durability: "sometimes"}, {Dir: "x", Listen: "0.0.0.0:4222"}, {Dir: "x", Listen: "nonsense"},
-		{URL: "nats://127.0.0.1:4222", Listen: "127.0.0.1:0"}, {Dir: "x", Patience: time.Hour},
+		{},
+		{Dir: "x", Durability: "sometimes"},
+		{Dir: "x", Listen: "0.0.0.0:4222"},
+		{Dir: "x", Listen: "nonsense"},
+		{URL: "nats://127.0.0.1:4222", Listen: "127.0.0.1:0"},
+		{Dir: "x", Patience: time.Hour},
 	} {
 		if _, err := eventlog.Open(within(t), cfg); !errors.Is(err, feature.ErrInvalid) {
 			t.Errorf("Open(%+v): %v, want %s", cfg, err, feature.CodeInvalid)

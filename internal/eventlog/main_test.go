@@ -27,7 +27,8 @@ func TestMain(m *testing.M) {
 }
 
 var clicks = &feature.Source{Name: "clicks", Columns: []feature.Field{
-	{Name: "id", Type: feature.Int64}, {Name: "user", Type: feature.String}, {Name: "at", Type: feature.Timestamp}}}
+	{Name: "id", Type: feature.Int64}, {Name: "user", Type: feature.String}, {Name: "at", Type: feature.Timestamp},
+}}
 
 // rows returns n rows of clicks with ids from first on.
 func rows(first, n int) *feature.Batch { return rowsOf(clicks, first, n) }

@@ -100,7 +100,7 @@ func lockDir(dir string) (*os.File, error) {
 type natsLogger struct{ log *slog.Logger }
 
 func (l natsLogger) say(level slog.Level, format string, v []any) {
-	l.log.Log(context.Background(), level, "nats server", "message", fmt.Sprintf(format, v...))
+	l.log.Log(context.Background(), level, "nats server", slog.String("message", fmt.Sprintf(format, v...)))
 }
 
 func (l natsLogger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }

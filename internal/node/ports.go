@@ -256,7 +256,7 @@ func (n verifier) Verify(ctx context.Context, v *server.Verification, progress f
 	if _, err := n.watermark(ctx); err != nil {
 		return nil, err
 	}
-	report, err := verify.Run(ctx, n.online, both{n.Node}, verify.Request{Plan: v.Plan, At: v.At, Sample: v.Sample}, func(p verify.Progress) {
+	report, err := verify.Run(ctx, n.online, both(n), verify.Request{Plan: v.Plan, At: v.At, Sample: v.Sample}, func(p verify.Progress) {
 		progress(api.Progress{Stage: "compare", Done: float64(p.Done) / float64(p.Total)})
 	})
 	if err != nil {

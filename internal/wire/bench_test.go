@@ -12,9 +12,15 @@ import (
 // flights returns n events of eight mixed columns.
 func flights(n int) *feature.Batch {
 	b := feature.NewBatch(&feature.Source{Name: "flights", Columns: []feature.Field{
-		{Name: "flight_id", Type: feature.Int64}, {Name: "origin", Type: feature.String}, {Name: "destination", Type: feature.String},
-		{Name: "scheduled", Type: feature.Timestamp}, {Name: "known_at", Type: feature.Timestamp},
-		{Name: "distance", Type: feature.Int64}, {Name: "delay", Type: feature.Float64}, {Name: "cancelled", Type: feature.Bool}}})
+		{Name: "flight_id", Type: feature.Int64},
+		{Name: "origin", Type: feature.String},
+		{Name: "destination", Type: feature.String},
+		{Name: "scheduled", Type: feature.Timestamp},
+		{Name: "known_at", Type: feature.Timestamp},
+		{Name: "distance", Type: feature.Int64},
+		{Name: "delay", Type: feature.Float64},
+		{Name: "cancelled", Type: feature.Bool},
+	}})
 	airports := []string{"JFK", "LAX", "SFO", "ORD", "ATL"}
 	for i := range n {
 		at := feature.Time(993_000_000_000_000 + int64(i)*1_000_000)
@@ -22,8 +28,10 @@ func flights(n int) *feature.Batch {
 		if i%10 == 0 {
 			delay = feature.Value{}
 		}
-		b.Append([]feature.Value{feature.Int64Value(int64(i)), feature.StringValue(airports[i%5]), feature.StringValue(airports[(i+2)%5]),
-			feature.TimestampValue(at), feature.TimestampValue(at.Add(feature.Hour)), feature.Int64Value(int64(i % 3000)), delay, feature.BoolValue(i%50 == 0)})
+		b.Append([]feature.Value{
+			feature.Int64Value(int64(i)), feature.StringValue(airports[i%5]), feature.StringValue(airports[(i+2)%5]),
+			feature.TimestampValue(at), feature.TimestampValue(at.Add(feature.Hour)), feature.Int64Value(int64(i % 3000)), delay, feature.BoolValue(i%50 == 0),
+		})
 	}
 	return b
 }
@@ -85,8 +93,10 @@ func report(b *testing.B, rows, bytes int) {
 }
 
 func BenchmarkEvents(b *testing.B) {
-	events := []asof.Event{{Position: asof.Position{EventTime: 993_000_000_000_000, Tie: 12345, Seq: 70_000, Idx: 12},
-		Values: []feature.Value{feature.Int64Value(12), feature.StringValue("JFK"), feature.Float64Value(0.5)}}}
+	events := []asof.Event{{
+		Position: asof.Position{EventTime: 993_000_000_000_000, Tie: 12345, Seq: 70_000, Idx: 12},
+		Values:   []feature.Value{feature.Int64Value(12), feature.StringValue("JFK"), feature.Float64Value(0.5)},
+	}}
 	enc := wire.AppendEvents(nil, events)
 	b.Run("op=append", func(b *testing.B) {
 		b.ReportAllocs()

@@ -47,8 +47,10 @@ func FuzzParseEvents(f *testing.F) {
 	f.Add(wire.AppendEvents(nil, nil))
 	f.Add(wire.AppendEvents(nil, []asof.Event{
 		{Position: asof.Position{EventTime: 5, Tie: 1, Seq: 7, Idx: 2}, Values: []feature.Value{feature.StringValue("x"), {}}},
-		{Position: asof.Position{EventTime: 9, TieNull: true, Columns: "\x02\x00"}, Deleted: true,
-			Values: []feature.Value{feature.ListValue(feature.KindFloat64, []feature.Value{feature.Float64Value(1.5)}), feature.BoolValue(true)}},
+		{
+			Position: asof.Position{EventTime: 9, TieNull: true, Columns: "\x02\x00"}, Deleted: true,
+			Values: []feature.Value{feature.ListValue(feature.KindFloat64, []feature.Value{feature.Float64Value(1.5)}), feature.BoolValue(true)},
+		},
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		events, err := wire.ParseEvents(b)

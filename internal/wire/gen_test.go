@@ -23,8 +23,10 @@ func drawScalar(t *rapid.T, k feature.Kind) feature.Value {
 	case feature.KindBool:
 		return feature.BoolValue(rapid.Bool().Draw(t, "bool"))
 	case feature.KindFloat64:
-		f := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 1, -1,
-			math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64, -math.SmallestNonzeroFloat64})).Draw(t, "float")
+		f := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{
+			0, math.Copysign(0, -1), 1, -1,
+			math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64, -math.SmallestNonzeroFloat64,
+		})).Draw(t, "float")
 		return feature.Float64Value(f)
 	default:
 		return feature.StringValue(rapid.OneOf(rapid.String(),

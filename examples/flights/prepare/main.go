@@ -135,12 +135,20 @@ func number(flights []flight) {
 
 var (
 	historyFields = []feature.Field{
-		{Name: "flight_id", Type: feature.Int64}, {Name: "origin", Type: feature.String}, {Name: "destination", Type: feature.String},
-		{Name: "scheduled", Type: feature.Timestamp}, {Name: "known_at", Type: feature.Timestamp}, {Name: "distance", Type: feature.Int64}, {Name: "delay", Type: feature.Int64},
+		{Name: "flight_id", Type: feature.Int64},
+		{Name: "origin", Type: feature.String},
+		{Name: "destination", Type: feature.String},
+		{Name: "scheduled", Type: feature.Timestamp},
+		{Name: "known_at", Type: feature.Timestamp},
+		{Name: "distance", Type: feature.Int64},
+		{Name: "delay", Type: feature.Int64},
 	}
 	spineFields = []feature.Field{
-		{Name: "flight_id", Type: feature.Int64}, {Name: "origin", Type: feature.String}, {Name: "destination", Type: feature.String},
-		{Name: "ts", Type: feature.Timestamp}, {Name: "late", Type: feature.Bool},
+		{Name: "flight_id", Type: feature.Int64},
+		{Name: "origin", Type: feature.String},
+		{Name: "destination", Type: feature.String},
+		{Name: "ts", Type: feature.Timestamp},
+		{Name: "late", Type: feature.Bool},
 	}
 )
 
