@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,7 +102,9 @@ func (l *Log) connect() error {
 			}
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { l.cfg.Logger.Info("connection to nats is back") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.cfg.Logger.Warn("nats client", slog.Any("error", err)) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			l.cfg.Logger.Warn("nats client", slog.Any("error", err))
+		}),
 	}
 	url := l.cfg.URL
 	if url == "" {
