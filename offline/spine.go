@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ func (s *Store) stage(ctx context.Context, ask *Training) (*spine, error) {
 	}
 	if err != nil {
 		if dropErr := sp.drop(); dropErr != nil {
-			s.cfg.Logger.Warn("a staged spine stays in ClickHouse until the next start", "table", sp.table, "error", dropErr)
+			s.cfg.Logger.Warn("a staged spine stays in ClickHouse until the next start", slog.String("table", sp.table), slog.Any("error", dropErr))
 		}
 		return nil, err
 	}
@@ -228,8 +229,10 @@ func (st *stager) addKey(key int, c *feature.Column, first uint64) error {
 
 func (st *stager) badRow(row uint64, column int, message string) error {
 	at := int(row)
-	return &feature.Error{Code: feature.CodeInvalid, Message: "the spine has a bad row (rows count from 0)",
-		Details: []feature.Detail{{Row: &at, Field: st.sp.fields[column].Name, Message: message}}}
+	return &feature.Error{
+		Code: feature.CodeInvalid, Message: "the spine has a bad row (rows count from 0)",
+		Details: []feature.Detail{{Row: &at, Field: st.sp.fields[column].Name, Message: message}},
+	}
 }
 
 func (st *stager) flush(ctx context.Context) error {

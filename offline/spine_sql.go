@@ -2,6 +2,7 @@ package offline
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -55,7 +56,8 @@ func inner(sql string) string { return strings.TrimRight(strings.TrimSpace(sql),
 // quietly keeps the order of the user's rows: sorting inside a subquery counts here.
 func quietly(ctx context.Context) context.Context {
 	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"query_plan_remove_redundant_sorting": 0, "max_insert_threads": 1, "parallel_view_processing": 0, "wait_end_of_query": 1}))
+		"query_plan_remove_redundant_sorting": 0, "max_insert_threads": 1, "parallel_view_processing": 0, "wait_end_of_query": 1,
+	}))
 }
 
 // described is a column that a SELECT returns.
@@ -156,8 +158,10 @@ func (sp *spine) measure(ctx context.Context, at layout) error {
 	}
 	if bad > 0 {
 		row := int(first)
-		return &feature.Error{Code: feature.CodeInvalid, Message: "the spine has a bad row (rows count from 0)",
-			Details: []feature.Detail{{Row: &row, Field: sp.fields[at.time].Name, Message: "the time of a spine row must not be NULL, and lie in the years 1900 to 2299"}}}
+		return &feature.Error{
+			Code: feature.CodeInvalid, Message: "the spine has a bad row (rows count from 0)",
+			Details: []feature.Detail{{Row: &row, Field: sp.fields[at.time].Name, Message: "the time of a spine row must not be NULL, and lie in the years 1900 to 2299"}},
+		}
 	}
 	sp.last = max(feature.MinTime, feature.Time(last))
 	return nil
@@ -242,7 +246,7 @@ func (sp *spine) numberKeys(ctx context.Context, keys int) error {
 		old := *sp
 		old.table += "_all"
 		if err := old.drop(); err != nil {
-			sp.store.cfg.Logger.Warn("a staged spine stays in ClickHouse until the next start", "table", old.table, "error", err)
+			sp.store.cfg.Logger.Warn("a staged spine stays in ClickHouse until the next start", slog.String("table", old.table), slog.Any("error", err))
 		}
 	}()
 	if err := sp.create(ctx, nil); err != nil {

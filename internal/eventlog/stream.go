@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -76,7 +77,7 @@ func (l *Log) checkServer(ctx context.Context) error {
 	}
 	if l.server == nil && l.cfg.Durability == Fsync {
 		l.cfg.Logger.Warn("durability of nats cannot be checked from here: set sync_interval: always in the servers' jetstream block",
-			"url", l.cfg.URL, "durability", string(l.cfg.Durability))
+			slog.String("url", l.cfg.URL), slog.String("durability", string(l.cfg.Durability)))
 	}
 	return nil
 }
