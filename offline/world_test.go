@@ -32,11 +32,20 @@ func openStore(t testing.TB) *offline.Store {
 var trips = &feature.Source{
 	Name: "trips", EventTime: "at", AvailableAt: "seen", Tiebreak: "tie", Deleted: "gone", MaxFuture: feature.Hour,
 	Columns: []feature.Field{
-		{Name: "origin", Type: feature.String}, {Name: "at", Type: feature.Timestamp}, {Name: "seen", Type: feature.Timestamp},
-		{Name: "tie", Type: feature.Int64}, {Name: "gone", Type: feature.Bool}, {Name: "a", Type: feature.Int64}, {Name: "b", Type: feature.Int64},
-		{Name: "day", Type: feature.Timestamp}, {Name: "late", Type: feature.Bool}, {Name: "price", Type: feature.Float64},
-		{Name: "stops", Type: feature.ListOf(feature.KindString)}, {Name: "times", Type: feature.ListOf(feature.KindTimestamp)},
-		{Name: "flags", Type: feature.ListOf(feature.KindBool)}, {Name: "note", Type: feature.String},
+		{Name: "origin", Type: feature.String},
+		{Name: "at", Type: feature.Timestamp},
+		{Name: "seen", Type: feature.Timestamp},
+		{Name: "tie", Type: feature.Int64},
+		{Name: "gone", Type: feature.Bool},
+		{Name: "a", Type: feature.Int64},
+		{Name: "b", Type: feature.Int64},
+		{Name: "day", Type: feature.Timestamp},
+		{Name: "late", Type: feature.Bool},
+		{Name: "price", Type: feature.Float64},
+		{Name: "stops", Type: feature.ListOf(feature.KindString)},
+		{Name: "times", Type: feature.ListOf(feature.KindTimestamp)},
+		{Name: "flags", Type: feature.ListOf(feature.KindBool)},
+		{Name: "note", Type: feature.String},
 	},
 }
 
@@ -44,21 +53,30 @@ func newCatalog() *feature.Catalog {
 	airport := feature.Entity{Name: "airport", Key: []feature.Field{{Name: "airport", Type: feature.String}}}
 	pair := feature.Entity{Name: "pair", Key: []feature.Field{{Name: "x", Type: feature.Int64}, {Name: "y", Type: feature.Int64}}}
 	odd := feature.Entity{Name: "odd", Key: []feature.Field{{Name: "day", Type: feature.Timestamp}, {Name: "late", Type: feature.Bool}}}
-	departures := &feature.View{Name: "departures", Version: 1, Entity: airport, Keys: []string{"origin"}, Source: "trips", History: 10,
+	departures := &feature.View{
+		Name: "departures", Version: 1, Entity: airport, Keys: []string{"origin"}, Source: "trips", History: 10,
 		Features: []feature.Feature{
 			{Name: "price", Latest: "price", Type: feature.Float64, TTL: 5, Default: feature.Float64Value(-1)},
 			{Name: "stops", Latest: "stops", Type: feature.ListOf(feature.KindString)},
 			{Name: "note", Latest: "note", Type: feature.String, TTL: 3},
 			{Name: "price_ever", Latest: "price", Type: feature.Float64},
-		}}
-	pairs := &feature.View{Name: "pairs", Version: 2, Entity: pair, Keys: []string{"a", "b"}, Source: "trips", Delay: 2, History: 3,
+		},
+	}
+	pairs := &feature.View{
+		Name: "pairs", Version: 2, Entity: pair, Keys: []string{"a", "b"}, Source: "trips", Delay: 2, History: 3,
 		Features: []feature.Feature{
-			{Name: "late", Latest: "late", Type: feature.Bool}, {Name: "seen", Latest: "seen", Type: feature.Timestamp},
-			{Name: "tie", Latest: "tie", Type: feature.Int64}, {Name: "at", Latest: "at", Type: feature.Timestamp},
-			{Name: "times", Latest: "times", Type: feature.ListOf(feature.KindTimestamp)}, {Name: "flags", Latest: "flags", Type: feature.ListOf(feature.KindBool)},
-		}}
-	odds := &feature.View{Name: "odds", Version: 1, Entity: odd, Keys: []string{"day", "late"}, Source: "trips", History: 0,
-		Features: []feature.Feature{{Name: "a", Latest: "a", Type: feature.Int64, TTL: 4}}}
+			{Name: "late", Latest: "late", Type: feature.Bool},
+			{Name: "seen", Latest: "seen", Type: feature.Timestamp},
+			{Name: "tie", Latest: "tie", Type: feature.Int64},
+			{Name: "at", Latest: "at", Type: feature.Timestamp},
+			{Name: "times", Latest: "times", Type: feature.ListOf(feature.KindTimestamp)},
+			{Name: "flags", Latest: "flags", Type: feature.ListOf(feature.KindBool)},
+		},
+	}
+	odds := &feature.View{
+		Name: "odds", Version: 1, Entity: odd, Keys: []string{"day", "late"}, Source: "trips", History: 0,
+		Features: []feature.Feature{{Name: "a", Latest: "a", Type: feature.Int64, TTL: 4}},
+	}
 	return &feature.Catalog{
 		Entities: []*feature.Entity{&airport, &pair, &odd}, Sources: []*feature.Source{trips}, Views: []*feature.View{departures, pairs, odds},
 		Services: []*feature.Service{{Name: "model", Version: 1, Items: []feature.Item{
