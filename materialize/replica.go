@@ -62,6 +62,7 @@ type Replica struct {
 	mu      sync.Mutex
 	moved   chan struct{} // closed and replaced when position or readiness move
 	joining map[feature.Ref]*Progress
+	adopted bool // the store follows the views of a catalog
 	failure error
 }
 
@@ -87,7 +88,7 @@ func (r *Replica) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		r.setFailure(err)
+		r.setFailure(err) // a log that was truncated, or lost its end, is met by place
 		if r.cfg.Present.Position() != before {
 			retry.Reset()
 		}
@@ -193,6 +194,9 @@ func (r *Replica) adopt(ctx context.Context, group *errgroup.Group) error {
 			})
 		}
 	}
+	r.mu.Lock()
+	r.adopted = true
+	r.mu.Unlock()
 	r.wake()
 	return nil
 }
@@ -326,15 +330,22 @@ func (r *Replica) Joining() []Progress {
 	return out
 }
 
+// Following reports whether the replica has reached the log and the store follows the views of the catalog.
+func (r *Replica) Following() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.adopted
+}
+
 // Wait returns when the replica has applied seq and no view's history is being loaded; when ctx ends it returns
 // an error that says how far it came.
 func (r *Replica) Wait(ctx context.Context, seq uint64) error {
 	for {
 		r.mu.Lock()
-		moved, busy, failure := r.moved, len(r.joining), r.failure
+		moved, busy, adopted, failure := r.moved, len(r.joining), r.adopted, r.failure
 		r.mu.Unlock()
 		at := r.cfg.Present.Position()
-		if at.Log != "" && at.Seq >= seq && busy == 0 {
+		if at.Log != "" && at.Seq >= seq && adopted && busy == 0 {
 			return nil
 		}
 		select {

@@ -225,8 +225,34 @@ func (a *app) connect(ctx context.Context) (client *sdk.Client, done func() erro
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
+	done = func() error { stop(); return <-ended }
 	client, err = sdk.Open(n.URL(), sdk.Config{})
-	return client, func() error { stop(); return <-ended }, err
+	if err == nil {
+		err = untilReady(ctx, client)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, done())
+	}
+	return client, done, nil
+}
+
+// untilReady waits until a server that was just started answers reads, up to half a minute.
+func untilReady(ctx context.Context, client *sdk.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := client.Ready(ctx)
+		if err == nil || !errors.Is(err, feature.ErrUnavailable) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
 }
 
 // awaitRunning returns the URL of the process that holds the data folder, waiting while it starts.

@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"iter"
 
 	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/asof"
 	"github.com/lockstepfs/lockstep/internal/eventlog"
 	"github.com/lockstepfs/lockstep/offline"
 )
@@ -39,6 +41,14 @@ type Covered interface {
 type Past struct {
 	*offline.Store
 	Covered
+}
+
+// Kept is the store's. It makes the table of a source that was defined a moment ago.
+func (p Past) Kept(ctx context.Context, v *feature.View, src *feature.Source, cut feature.Cut, generation uint64) (feature.Time, iter.Seq2[asof.Kept, error], error) {
+	if err := p.Ensure(ctx, src); err != nil {
+		return 0, nil, err
+	}
+	return p.Store.Kept(ctx, v, src, cut, generation)
 }
 
 // Watermark is what Covered says.

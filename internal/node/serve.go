@@ -50,7 +50,7 @@ func (n *Node) readiness(context.Context) error {
 	if joining := n.replica.Joining(); len(joining) > 0 {
 		return feature.Errorf(feature.CodeUnavailable, "loading the history of %s and %d more", joining[0].View, len(joining)-1)
 	}
-	if n.online.Position().Log == "" {
+	if !n.replica.Following() {
 		return feature.Errorf(feature.CodeUnavailable, "the replica has not reached the log yet")
 	}
 	return nil
