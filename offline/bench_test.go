@@ -22,19 +22,19 @@ const (
 )
 
 var benchSource = &feature.Source{Name: "bench", EventTime: "event_time", Columns: []feature.Field{
-	{Name: "k", Type: feature.Int64}, {Name: "event_time", Type: feature.Timestamp}, {Name: "f", Type: feature.Float64}, {Name: "n", Type: feature.Int64},
-}}
+	{Name: "k", Type: feature.Int64}, {Name: "event_time", Type: feature.Timestamp}, {Name: "f", Type: feature.Float64}, {Name: "n", Type: feature.Int64}}}
+
+func benchView() *feature.View {
+	user := feature.Entity{Name: "user", Key: []feature.Field{{Name: "k", Type: feature.Int64}}}
+	return &feature.View{Name: "v", Version: 1, Entity: user, Keys: []string{"k"}, Source: "bench", History: feature.DefaultHistory, Features: []feature.Feature{
+		{Name: "f", Latest: "f", Type: feature.Float64, TTL: 30 * feature.Day}, {Name: "n", Latest: "n", Type: feature.Int64}}}
+}
 
 func benchPlan(b *testing.B) *feature.Plan {
 	b.Helper()
-	user := feature.Entity{Name: "user", Key: []feature.Field{{Name: "k", Type: feature.Int64}}}
-	view := &feature.View{Name: "v", Version: 1, Entity: user, Keys: []string{"k"}, Source: "bench", History: feature.DefaultHistory, Features: []feature.Feature{
-		{Name: "f", Latest: "f", Type: feature.Float64, TTL: 30 * feature.Day}, {Name: "n", Latest: "n", Type: feature.Int64},
-	}}
-	c := &feature.Catalog{
-		Entities: []*feature.Entity{&user}, Sources: []*feature.Source{benchSource}, Views: []*feature.View{view},
-		Services: []*feature.Service{{Name: "s", Version: 1, Items: []feature.Item{{View: view, Role: "v", Keys: []string{"k"}, Features: []int{0, 1}}}}},
-	}
+	view := benchView()
+	c := &feature.Catalog{Entities: []*feature.Entity{&view.Entity}, Sources: []*feature.Source{benchSource}, Views: []*feature.View{view},
+		Services: []*feature.Service{{Name: "s", Version: 1, Items: []feature.Item{{View: view, Role: "v", Keys: []string{"k"}, Features: []int{0, 1}}}}}}
 	p, err := c.PlanService("s")
 	if err != nil {
 		b.Fatal(err)
@@ -130,17 +130,11 @@ func readByHand(b *testing.B, conn driver.Conn, file string) {
 	var rid uint64
 	var at time.Time
 	var label, n *int64
-	var matched *uint8
+	var matched uint8
 	var f *float64
 	count := 0
 	for rows.Next() {
-		into := []any{&rid, &at, &label, &matched, &f, &n}
-		if !strings.Contains(file, "asof") {
-			into[3] = new(uint8)
-		} else {
-			into[3] = new(uint8)
-		}
-		if err := rows.Scan(into...); err != nil {
+		if err := rows.Scan(&rid, &at, &label, &matched, &f, &n); err != nil {
 			b.Fatalf("%s: %v", file, err)
 		}
 		count++

@@ -23,12 +23,16 @@ type Config struct {
 	Logger   *slog.Logger                                             // default: discard
 
 	Connections int // most connections at a time; default 16. A training set holds one for each view and role, and one more
-	ChunkRows   int // rows of a batch that a training set yields; default 16,384
+	// JoinRows is how many events of a source a training set may hold in ClickHouse's memory, some 100 bytes each; default
+	// 30,000,000. Above it events stream past the spine, which takes more processor time and memory for the spine alone.
+	JoinRows  int
+	ChunkRows int // rows of a batch that a training set yields; default 16,384
 }
 
 func (c Config) withDefaults() Config {
 	c.Connections = cmp.Or(c.Connections, 16)
 	c.ChunkRows = cmp.Or(c.ChunkRows, 16384)
+	c.JoinRows = cmp.Or(c.JoinRows, 30_000_000)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

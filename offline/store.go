@@ -25,7 +25,7 @@ type Store struct {
 	mu      sync.Mutex
 	sources map[string]*feature.Source // those that Ensure saw
 	latest  uint64                     // generation given out last
-	untied  map[string]bool            // see ties
+	ties    map[string]bool            // answers of tied
 }
 
 // Open connects, makes the database if there is none and, with the embedded engine, removes what training sets left behind
@@ -45,7 +45,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, options: options, conn: conn, streams: semaphore.NewWeighted(int64(max(2, cfg.Connections-4))),
-		sources: map[string]*feature.Source{}, untied: map[string]bool{},
+		sources: map[string]*feature.Source{}, ties: map[string]bool{},
 	}
 	if err := s.dropLeftovers(ctx); err != nil {
 		conn.Close()

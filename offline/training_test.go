@@ -79,10 +79,26 @@ func (r draw) spineBatch(plan *feature.Plan, n int) (*feature.Batch, []oracle.Sp
 	return b, rows
 }
 
+// newStream fills a world with pushes alone, from seq on, so that no two events have equal positions.
+func newStream(t testing.TB, r draw, cfg offline.Config, seq uint64) *world {
+	w := newWorldIn(t, openWith(t, cfg))
+	w.seq = seq
+	for _, base := range bases {
+		w.push(t, base, r.batch(40, base), r.batch(3, base), r.batch(40, base+3))
+		w.push(t, base+5, r.batch(10, base))
+	}
+	return w
+}
+
 func TestTrain(t *testing.T) {
 	t.Parallel()
 	r := draw{rand.New(rand.NewPCG(5, 6))}
-	w := newHistory(t, r)
+	t.Run("imported", func(t *testing.T) { testTrain(t, r, newHistory(t, r)) })
+	t.Run("streamed", func(t *testing.T) { testTrain(t, r, newStream(t, r, offline.Config{}, 0)) })
+	t.Run("large", func(t *testing.T) { testTrain(t, r, newStream(t, r, offline.Config{JoinRows: 1, ChunkRows: 7}, 1<<63)) })
+}
+
+func testTrain(t *testing.T, r draw, w *world) {
 	plan := newPlan(t, w.catalog, "model")
 	spine, rows := r.spineBatch(plan, 400)
 	for _, clock := range []feature.Clock{feature.ClockEvent, feature.ClockAvailable} {

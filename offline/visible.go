@@ -25,18 +25,18 @@ func (s *Store) Generations(ctx context.Context, source string, seq uint64) ([]u
 // events is how a query reads the events of a source that are visible at a cut, for a view or a role of one. Its strings
 // are SQL; all aliases that queries give begin with an underscore, which no column of a source does.
 type events struct {
-	Table       string
-	KeyNames    []string // quoted columns of the key
-	Keys        []string // the key's parts, never NULL
-	KeyKinds    []feature.Kind
-	EventTime   string // quoted
-	EventMicros string // the event time in microseconds
-	Available   string // the available_at in microseconds
-	Order       []term // what orders events of one time, ascending: tiebreak, sequence, index and columns (rules O1 and O2)
-	Columns     []valueColumn
-	Deleted     string // 1 for a deleted event, else 0
-	Sequence    uint64
-	Generations []uint64 // visible ones, and 0 for what was streamed
+	Table           string
+	KeyNames        []string // quoted columns of the key
+	Keys            []string // the key's parts, never NULL
+	KeyKinds        []feature.Kind
+	EventTime       string // quoted
+	EventMicros     string // the event time in microseconds
+	AvailableMicros string // the available_at in microseconds
+	Order           []term // what orders events of one time, ascending: tiebreak, sequence, index and columns (rules O1 and O2)
+	Columns         []valueColumn
+	Deleted         string // 1 for a deleted event, else 0
+	Sequence        uint64
+	Generations     []uint64 // visible ones, and 0 for what was streamed
 }
 
 // valueColumn is a column that a query returns: an expression that is never NULL, and one that says whether it was.
@@ -47,12 +47,11 @@ type valueColumn struct {
 	Zero  string // a value of the same type
 }
 
-// newEvents prepares reads of the named columns of src, by the key columns given. tail says whether imported events may
-// have equal positions, so that all their columns are needed to order them.
-func newEvents(src *feature.Source, keys, columns []string, tail bool) (*events, error) {
+// newEvents prepares reads of the named columns of src, by the key columns given.
+func newEvents(src *feature.Source, keys, columns []string) (*events, error) {
 	e := &events{Table: quote(eventTable(src.Name)), EventTime: quote(src.EventTime), Deleted: "0"}
 	e.EventMicros = "toUnixTimestamp64Micro(" + e.EventTime + ")"
-	e.Available = "toUnixTimestamp64Micro(" + availableAt + ")"
+	e.AvailableMicros = "toUnixTimestamp64Micro(" + availableAt + ")"
 	for _, k := range keys {
 		f, err := field(src, k)
 		if err != nil {
@@ -72,7 +71,6 @@ func newEvents(src *feature.Source, keys, columns []string, tail bool) (*events,
 	if src.Deleted != "" {
 		e.Deleted = fmt.Sprintf("toUInt8(ifNull(%s, false))", quote(src.Deleted))
 	}
-	e.Order = order(src, keys, tail)
 	return e, nil
 }
 
@@ -84,7 +82,7 @@ func field(src *feature.Source, column string) (feature.Field, error) {
 	return src.Columns[i], nil
 }
 
-// order is O1 and O2 after the event time, ascending, NULL lowest.
+// order is O1 after the event time, ascending, NULL lowest, and with the tail also O2, which only imported events need.
 func order(src *feature.Source, keys []string, tail bool) []term {
 	var o []term
 	if src.Tiebreak != "" && src.Tiebreak != src.EventTime {
@@ -219,15 +217,12 @@ func (s *Store) visible(ctx context.Context, src *feature.Source, r readOf) (*ev
 			return nil, err
 		}
 	}
-	tied, err := s.tied(ctx, src, r.keys, generations)
-	if err != nil {
-		return nil, err
-	}
-	e, err := newEvents(src, r.keys, r.columns, tied)
+	e, err := newEvents(src, r.keys, r.columns)
 	if err != nil {
 		return nil, err
 	}
 	e.at(r.cut.Seq, generations)
+	e.Order = order(src, r.keys, len(generations) > 0)
 	if r.generation != 0 {
 		e.Generations = generations
 	}
@@ -263,10 +258,4 @@ func (e *events) Asked() []string {
 		}
 	}
 	return names
-}
-
-// tied reports whether imported events of one key and one time may have equal positions before their columns are compared
-// (rule O2).
-func (s *Store) tied(ctx context.Context, src *feature.Source, keys []string, generations []uint64) (bool, error) {
-	return len(generations) > 0, nil
 }

@@ -16,8 +16,14 @@ func TestMain(m *testing.M) { chtest.Main(m) }
 // openStore opens a store in a database of its own on the test binary's engine.
 func openStore(t testing.TB) *offline.Store {
 	t.Helper()
+	return openWith(t, offline.Config{})
+}
+
+func openWith(t testing.TB, cfg offline.Config) *offline.Store {
+	t.Helper()
 	engine := chtest.Engine(t)
-	s, err := offline.Open(t.Context(), offline.Config{Dial: engine.DialContext, Database: chtest.Database(t, engine)})
+	cfg.Dial, cfg.Database = engine.DialContext, chtest.Database(t, engine)
+	s, err := offline.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatalf("open the store: %v", err)
 	}
@@ -148,7 +154,12 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{store: openStore(t), catalog: newCatalog()}
+	return newWorldIn(t, openStore(t))
+}
+
+func newWorldIn(t testing.TB, store *offline.Store) *world {
+	t.Helper()
+	w := &world{store: store, catalog: newCatalog()}
 	w.oracle = oracle.New(w.catalog)
 	for _, src := range w.catalog.Sources {
 		if err := w.store.Ensure(t.Context(), src); err != nil {

@@ -222,6 +222,7 @@ type itemStream struct {
 	cells  *cells
 	column []int // for each feature of the view the place of its column
 	match  bool  // whether the row scanned last is of the spine row sought last, and has an event
+	event  asof.Event
 }
 
 const noRow = math.MaxUint64
@@ -229,6 +230,9 @@ const noRow = math.MaxUint64
 // trainQuery is what train.sql needs.
 type trainQuery struct {
 	*events
+	packed
+	Ranked    bool // positions are ranks, because events differ in their columns alone (rule O2)
+	Available bool // the clock is available (rule S2)
 	Spine     string
 	SpineKeys []spineKey
 	OnlyKeys  bool
@@ -252,13 +256,17 @@ func (t *TrainingSet) openItem(ctx context.Context, it *feature.Item) (*itemStre
 	if err != nil {
 		return nil, err
 	}
-	q := trainQuery{events: e, Spine: quote(t.spine.table), OnlyKeys: rows > sparse*t.spine.rows}
+	q := trainQuery{events: e, packed: newPacked(src, e), Available: t.ask.Clock == feature.ClockAvailable,
+		Spine: quote(t.spine.table), OnlyKeys: rows > sparse*t.spine.rows}
+	if q.Ranked, err = s.tied(ctx, src, e); err != nil {
+		return nil, err
+	}
 	for _, name := range it.Keys {
 		q.SpineKeys = append(q.SpineKeys, t.spine.keys[feature.FieldIndex(t.ask.Plan.Keys, name)])
 	}
 	name := "train.sql"
-	if t.ask.Clock == feature.ClockAvailable {
-		name = "train_available.sql"
+	if q.Available || q.Ranked || rows > uint64(s.cfg.JoinRows) {
+		name = "train_large.sql"
 	}
 	sql, err := text(name, q)
 	if err != nil {
@@ -293,6 +301,7 @@ func (s *itemStream) seek(rid uint64) error {
 		}
 	}
 	s.match = s.rid == rid && s.cells.flags[0]&flagMatched != 0
+	s.event.EventTime, s.event.Deleted = feature.Time(s.time), s.cells.flags[0]&flagDeleted != 0
 	return nil
 }
 
@@ -301,7 +310,5 @@ func (s *itemStream) cell(v *feature.View, f int, hi feature.Time) feature.Cell 
 	if s == nil || !s.match {
 		return asof.Latest(&v.Features[f], nil, feature.Value{}, hi)
 	}
-	e := asof.Event{Deleted: s.cells.flags[0]&flagDeleted != 0}
-	e.EventTime = feature.Time(s.time)
-	return asof.Latest(&v.Features[f], &e, s.cells.value(s.column[f]), hi)
+	return asof.Latest(&v.Features[f], &s.event, s.cells.value(s.column[f]), hi)
 }

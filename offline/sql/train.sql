@@ -1,67 +1,39 @@
--- The newest event that each spine row sees (rules T3, O and R1), by one sweep over events and spine rows of a key in order
--- of time. An event's place in it is twice its time, a spine row's one more, so that it follows the events at hi.
+-- The newest event that each spine row sees (rules T3, O and R1): the last one whose position is below all positions of later
+-- times than hi. Joining by the whole position instead of the time makes equal times come out right.
 SELECT
-    _rid,
-    intDiv(_z, 2) AS _x
+    _spine._rid AS _rid,
+    toInt64(bitShiftRight(reinterpret(_events._position, '{{.Word}}'), {{.TimeShift}})) - {{.TimeBase}} AS _x
 {{- range $i, $f := .Flags}},
-    _f{{$i}}
+    _events._flags{{$i}}
 {{- end}}
 {{- range $i, $c := .Columns}},
-    _v{{$i}}
+    _events._value{{$i}}
 {{- end}}
 FROM
 (
     SELECT
-        _rid,
-        _row,
-        anyLastIf(_place, NOT _row) OVER sweep AS _z
+        *,
+        reinterpret(bitShiftLeft(to{{.Word}}(greatest(_t - {delay:Int64} + {{.TimeBase}} + 1, 0)), {{.TimeShift}}) - 1, '{{.Decimal}}') AS _until
+    FROM {{template "keyed" .}}
+    WHERE _t - {delay:Int64} + {{.TimeBase}} >= 0
+) AS _spine
+ASOF JOIN
+(
+    SELECT
+        {{range $i, $key := .Keys}}{{$key}} AS _k{{$i}}, {{end}}
+        reinterpret({{.Position}}, '{{.Decimal}}') AS _position
 {{- range $i, $f := .Flags}},
-        anyLastIf(_flags{{$i}}, NOT _row) OVER sweep AS _f{{$i}}
+        {{$f}} AS _flags{{$i}}
 {{- end}}
 {{- range $i, $c := .Columns}},
-        anyLastIf(_value{{$i}}, NOT _row) OVER sweep AS _v{{$i}}
+        {{$c.Expr}} AS _value{{$i}}
 {{- end}}
-    FROM
-    (
-        SELECT
-            {{range $i, $key := .Keys}}{{$key}} AS _k{{$i}}, {{end}}
-            2 * {{.EventMicros}} AS _place,
-            toUInt8(0) AS _row,
-            toUInt64(0) AS _rid
-{{- range $i, $o := .Order}},
-            {{$o.Expr}} AS _o{{$i}}
-{{- end}}
-{{- range $i, $f := .Flags}},
-            {{$f}} AS _flags{{$i}}
-{{- end}}
-{{- range $i, $c := .Columns}},
-            {{$c.Expr}} AS _value{{$i}}
-{{- end}}
-        FROM {{.Table}}
-        WHERE {{template "visible" .}}
-            AND {{.EventTime}} <= fromUnixTimestamp64Micro({last:Int64}, 'UTC')
+    FROM {{.Table}}
+    WHERE {{template "visible" .}}
+        AND {{.EventTime}} <= fromUnixTimestamp64Micro({last:Int64}, 'UTC')
 {{- if .OnlyKeys}}
-            AND ({{join .KeyNames ", "}}) IN (SELECT {{join .Asked ", "}} FROM {{template "keyed" .}})
+        AND ({{join .KeyNames ", "}}) IN (SELECT {{join .Asked ", "}} FROM {{template "keyed" .}})
 {{- end}}
-        UNION ALL
-        SELECT
-            {{join .KeyAliases ", "}},
-            2 * (_t - {delay:Int64}) + 1,
-            toUInt8(1),
-            _rid
-{{- range .Order}},
-            {{.Zero}}
-{{- end}}
-{{- range .Flags}},
-            toUInt64(0)
-{{- end}}
-{{- range .Columns}},
-            {{.Zero}}
-{{- end}}
-        FROM {{template "keyed" .}}
-    )
-    WINDOW sweep AS (PARTITION BY {{join .KeyAliases ", "}} ORDER BY _place{{range $i, $o := .Order}}, _o{{$i}}{{end}} ROWS UNBOUNDED PRECEDING)
-)
-WHERE _row
+) AS _events
+    ON {{range .KeyAliases}}_spine.{{.}} = _events.{{.}} AND {{end}}_spine._until >= _events._position
 ORDER BY _rid
-{{- define "keyed"}}(SELECT _rid, _t{{range $i, $k := .SpineKeys}}, {{$k.Expr}} AS _k{{$i}}{{end}} FROM {{.Spine}} WHERE {{range $i, $k := .SpineKeys}}{{if $i}} AND {{end}}{{$k.Column}} IS NOT NULL{{end}}){{end}}

@@ -1,0 +1,50 @@
+package offline
+
+import "github.com/lockstepfs/lockstep/feature"
+
+// Statements renders every statement that reads events of a view, by the name of its template, for the golden files.
+func Statements(src *feature.Source, v *feature.View, imported bool) (map[string]string, error) {
+	read := func() *events {
+		e, err := newEvents(src, v.Keys, v.Columns())
+		if err != nil {
+			panic(err)
+		}
+		e.at(1, nil)
+		e.Order = order(src, v.Keys, imported)
+		if imported {
+			e.Generations = append(e.Generations, 7)
+		}
+		return e
+	}
+	var keys []spineKey
+	for i := range v.Keys {
+		keys = append(keys, spineKey{quote(spineColumn(i)), "assumeNotNull(" + quote(spineColumn(i)) + ")"})
+	}
+	training := func(ranked, available bool) trainQuery {
+		e := read()
+		return trainQuery{events: e, packed: newPacked(src, e), Ranked: ranked, Available: available, Spine: quote("tmp_spine_1"), SpineKeys: keys, OnlyKeys: ranked}
+	}
+	kept, err := newKeptQuery(read(), src, v)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{"kept.sql": kept.sql}
+	for name, q := range map[string]struct {
+		template string
+		data     any
+	}{
+		"events_create.sql":   {"events_create.sql", newTable(src)},
+		"lookup.sql":          {"lookup.sql", read()},
+		"clock.sql":           {"clock.sql", read()},
+		"sample.sql":          {"sample.sql", read()},
+		"train.sql":           {"train.sql", training(false, false)},
+		"train_large.sql":     {"train_large.sql", training(false, false)},
+		"train_ranked.sql":    {"train_large.sql", training(true, false)},
+		"train_available.sql": {"train_large.sql", training(false, true)},
+	} {
+		if out[name], err = text(q.template, q.data); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,48 @@
+package offline_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lockstepfs/lockstep/offline"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
+
+// TestStatements compares every statement that reads events with its golden file, for a source with everything (tiebreak,
+// deleted, lists, imported events) and one with nothing. Other tests execute them.
+func TestStatements(t *testing.T) {
+	t.Parallel()
+	full, err := offline.Statements(trips, newCatalog().Views[1], true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := offline.Statements(benchSource, benchView(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder, statements := range map[string]map[string]string{"full": full, "plain": plain} {
+		for name, got := range statements {
+			file := filepath.Join("testdata", "golden", folder, name)
+			if *rewrite {
+				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatalf("%v: run go test ./offline -rewrite", err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("%s differs (-want +got):\n%s", file, diff)
+			}
+		}
+	}
+}
