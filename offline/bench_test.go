@@ -22,19 +22,23 @@ const (
 )
 
 var benchSource = &feature.Source{Name: "bench", EventTime: "event_time", Columns: []feature.Field{
-	{Name: "k", Type: feature.Int64}, {Name: "event_time", Type: feature.Timestamp}, {Name: "f", Type: feature.Float64}, {Name: "n", Type: feature.Int64}}}
+	{Name: "k", Type: feature.Int64}, {Name: "event_time", Type: feature.Timestamp}, {Name: "f", Type: feature.Float64}, {Name: "n", Type: feature.Int64},
+}}
 
 func benchView() *feature.View {
 	user := feature.Entity{Name: "user", Key: []feature.Field{{Name: "k", Type: feature.Int64}}}
 	return &feature.View{Name: "v", Version: 1, Entity: user, Keys: []string{"k"}, Source: "bench", History: feature.DefaultHistory, Features: []feature.Feature{
-		{Name: "f", Latest: "f", Type: feature.Float64, TTL: 30 * feature.Day}, {Name: "n", Latest: "n", Type: feature.Int64}}}
+		{Name: "f", Latest: "f", Type: feature.Float64, TTL: 30 * feature.Day}, {Name: "n", Latest: "n", Type: feature.Int64},
+	}}
 }
 
 func benchPlan(b *testing.B) *feature.Plan {
 	b.Helper()
 	view := benchView()
-	c := &feature.Catalog{Entities: []*feature.Entity{&view.Entity}, Sources: []*feature.Source{benchSource}, Views: []*feature.View{view},
-		Services: []*feature.Service{{Name: "s", Version: 1, Items: []feature.Item{{View: view, Role: "v", Keys: []string{"k"}, Features: []int{0, 1}}}}}}
+	c := &feature.Catalog{
+		Entities: []*feature.Entity{&view.Entity}, Sources: []*feature.Source{benchSource}, Views: []*feature.View{view},
+		Services: []*feature.Service{{Name: "s", Version: 1, Items: []feature.Item{{View: view, Role: "v", Keys: []string{"k"}, Features: []int{0, 1}}}}},
+	}
 	p, err := c.PlanService("s")
 	if err != nil {
 		b.Fatal(err)

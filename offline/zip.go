@@ -256,8 +256,10 @@ func (t *TrainingSet) openItem(ctx context.Context, it *feature.Item) (*itemStre
 	if err != nil {
 		return nil, err
 	}
-	q := trainQuery{events: e, packed: newPacked(src, e), Available: t.ask.Clock == feature.ClockAvailable,
-		Spine: quote(t.spine.table), OnlyKeys: rows > sparse*t.spine.rows}
+	q := trainQuery{
+		events: e, packed: newPacked(src, e), Available: t.ask.Clock == feature.ClockAvailable,
+		Spine: quote(t.spine.table), OnlyKeys: rows > sparse*t.spine.rows,
+	}
 	if q.Ranked, err = s.tied(ctx, src, e); err != nil {
 		return nil, err
 	}
