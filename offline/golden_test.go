@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/offline"
 )
 
@@ -21,7 +22,7 @@ func TestStatements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := offline.Statements(benchSource, benchView(), false)
+	plain, err := offline.Statements(plainSource, plainView(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,4 +46,15 @@ func TestStatements(t *testing.T) {
 			}
 		}
 	}
+}
+
+var plainSource = &feature.Source{Name: "bench", EventTime: "event_time", Columns: []feature.Field{
+	{Name: "k", Type: feature.Int64}, {Name: "event_time", Type: feature.Timestamp}, {Name: "f", Type: feature.Float64}, {Name: "n", Type: feature.Int64},
+}}
+
+func plainView() *feature.View {
+	user := feature.Entity{Name: "user", Key: []feature.Field{{Name: "k", Type: feature.Int64}}}
+	return &feature.View{Name: "v", Version: 1, Entity: user, Keys: []string{"k"}, Source: "bench", History: feature.DefaultHistory, Features: []feature.Feature{
+		{Name: "f", Latest: "f", Type: feature.Float64, TTL: 30 * feature.Day}, {Name: "n", Latest: "n", Type: feature.Int64},
+	}}
 }

@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/lockstepfs/lockstep/feature"
@@ -30,6 +31,16 @@ func flagWords(columns []valueColumn, first string) []string {
 		words[word] += " + " + strconv.FormatUint(1<<bit, 10) + " * (" + c.Null + ")"
 	}
 	return words
+}
+
+// FlagType converts a flag word to the narrowest type that holds it: a join copies it with every event.
+func (e *events) FlagType() string {
+	for _, bits := range []int{8, 16, 32} {
+		if flagNulls+len(e.Columns) <= bits {
+			return fmt.Sprintf("toUInt%d", bits)
+		}
+	}
+	return "toUInt64"
 }
 
 // FlagCount is how many words Flags has.

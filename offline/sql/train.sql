@@ -4,7 +4,7 @@ SELECT
     _spine._rid AS _rid,
     toInt64(bitShiftRight(reinterpret(_events._position, '{{.Word}}'), {{.TimeShift}})) - {{.TimeBase}} AS _x
 {{- range $i, $f := .Flags}},
-    _events._flags{{$i}}
+    toUInt64(_events._flags{{$i}})
 {{- end}}
 {{- range $i, $c := .Columns}},
     _events._value{{$i}}
@@ -23,7 +23,7 @@ ASOF JOIN
         {{range $i, $key := .Keys}}{{$key}} AS _k{{$i}}, {{end}}
         reinterpret({{.Position}}, '{{.Decimal}}') AS _position
 {{- range $i, $f := .Flags}},
-        {{$f}} AS _flags{{$i}}
+        {{$.FlagType}}({{$f}}) AS _flags{{$i}}
 {{- end}}
 {{- range $i, $c := .Columns}},
         {{$c.Expr}} AS _value{{$i}}

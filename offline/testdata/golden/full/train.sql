@@ -3,7 +3,7 @@
 SELECT
     _spine._rid AS _rid,
     toInt64(bitShiftRight(reinterpret(_events._position, 'UInt256'), 161)) - 2208988800000000 AS _x,
-    _events._flags0,
+    toUInt64(_events._flags0),
     _events._value0,
     _events._value1,
     _events._value2,
@@ -23,7 +23,7 @@ ASOF JOIN
     SELECT
         assumeNotNull(`a`) AS _k0, assumeNotNull(`b`) AS _k1, 
         reinterpret(bitShiftLeft(toUInt256(toUnixTimestamp64Micro(`at`) + 2208988800000000), 161) + bitShiftLeft(toUInt256(if(isNull(`tie`), toUInt128(0), bitShiftLeft(toUInt128(1), 64) + bitXor(reinterpretAsUInt64(ifNull(`tie`, toInt64(0))), bitShiftLeft(toUInt64(1), 63)))), 96) + bitShiftLeft(toUInt256(_seq), 32) + _idx, 'Decimal256(0)') AS _position,
-        toUInt64(1) + 2 * toUInt8(ifNull(`gone`, false)) + 4 * (isNull(`late`)) + 8 * (isNull(`seen`)) + 16 * (isNull(`tie`)) + 32 * (0) + 64 * (NOT `_has_times`) + 128 * (NOT `_has_flags`) AS _flags0,
+        toUInt8(toUInt64(1) + 2 * toUInt8(ifNull(`gone`, false)) + 4 * (isNull(`late`)) + 8 * (isNull(`seen`)) + 16 * (isNull(`tie`)) + 32 * (0) + 64 * (NOT `_has_times`) + 128 * (NOT `_has_flags`)) AS _flags0,
         toInt64(ifNull(`late`, false)) AS _value0,
         ifNull(toUnixTimestamp64Micro(`seen`), toInt64(0)) AS _value1,
         ifNull(`tie`, toInt64(0)) AS _value2,

@@ -3,7 +3,7 @@
 SELECT
     _spine._rid AS _rid,
     toInt64(bitShiftRight(reinterpret(_events._position, 'UInt128'), 73)) - 2208988800000000 AS _x,
-    _events._flags0,
+    toUInt64(_events._flags0),
     _events._value0,
     _events._value1
 FROM
@@ -19,7 +19,7 @@ ASOF JOIN
     SELECT
         assumeNotNull(`k`) AS _k0, 
         reinterpret(bitShiftLeft(toUInt128(toUnixTimestamp64Micro(`event_time`) + 2208988800000000), 73) + bitShiftLeft(toUInt128(_seq), 32) + _idx, 'Decimal128(0)') AS _position,
-        toUInt64(1) + 2 * 0 + 4 * (isNull(`f`)) + 8 * (isNull(`n`)) AS _flags0,
+        toUInt8(toUInt64(1) + 2 * 0 + 4 * (isNull(`f`)) + 8 * (isNull(`n`))) AS _flags0,
         ifNull(`f`, toFloat64(0)) AS _value0,
         ifNull(`n`, toInt64(0)) AS _value1
     FROM `events_bench`
