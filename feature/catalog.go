@@ -15,7 +15,10 @@ type Catalog struct {
 	Entities []*Entity
 	Sources  []*Source
 	Views    []*View    // every live version: the newest of each name and all that a live service version pins
+	Former   []*View    // earlier versions that nothing pins: the history answers for them, replicas do not keep them
 	Services []*Service // every live version
+
+	serving *serving // nil: a name without a version is the newest
 }
 
 // Source returns the source called name, or nil.
@@ -38,19 +41,31 @@ func (c *Catalog) Entity(name string) *Entity {
 	return nil
 }
 
-// View returns the version of the view called name, the newest when version is 0, or nil.
+// View returns the version of the view called name, or nil. Version 0 is what the name means by itself: the newest
+// version, or in a catalog of Serving the one that is served. Other versions may be Former.
 func (c *Catalog) View(name string, version int) *View {
+	if version == 0 {
+		version = c.serving.view(name).version
+	}
 	var found *View
 	for _, v := range c.Views {
 		if v.Name == name && (v.Version == version || version == 0 && (found == nil || v.Version > found.Version)) {
 			found = v
 		}
 	}
+	for _, v := range c.Former {
+		if v.Name == name && v.Version == version {
+			found = v
+		}
+	}
 	return found
 }
 
-// Service returns the version of the service called name, the newest when version is 0, or nil.
+// Service returns the version of the service called name, or nil; version 0 is as with View.
 func (c *Catalog) Service(name string, version int) *Service {
+	if version == 0 {
+		version = c.serving.service(name).version
+	}
 	var found *Service
 	for _, s := range c.Services {
 		if s.Name == name && (s.Version == version || version == 0 && (found == nil || s.Version > found.Version)) {
@@ -86,7 +101,10 @@ func (c *Catalog) PlanService(ref string) (*Plan, error) {
 	if s == nil {
 		return nil, c.unknown("service", ref, names(c.Services, func(s *Service) string { return s.Name }))
 	}
-	p := &Plan{Service: s.Ref(), Items: s.Items}
+	p := &Plan{Catalog: c, Service: s.Ref(), Items: s.Items}
+	if r.Version == 0 {
+		p.note(c.serving.service(r.Name))
+	}
 	for i := range s.Items {
 		for _, f := range s.Items[i].Features {
 			p.add(Slot{i, f})
@@ -100,7 +118,7 @@ func (c *Catalog) PlanFeatures(refs []string) (*Plan, error) {
 	if len(refs) == 0 {
 		return nil, Errorf(CodeInvalid, "no features asked for")
 	}
-	p := &Plan{}
+	p := &Plan{Catalog: c}
 	for _, ref := range refs {
 		view, name, ok := strings.Cut(ref, ".")
 		if !ok {
@@ -118,15 +136,33 @@ func (c *Catalog) PlanFeatures(refs []string) (*Plan, error) {
 		if f < 0 {
 			return nil, c.unknown("feature", ref, names(v.Features, func(f Feature) string { return v.Name + "." + f.Name }))
 		}
-		p.add(Slot{p.item(v), f})
+		if r.Version == 0 {
+			p.note(c.serving.view(r.Name))
+		}
+		item, err := p.item(v)
+		if err != nil {
+			return nil, err
+		}
+		p.add(Slot{item, f})
 	}
 	return p, p.collectKeys()
 }
 
-func (p *Plan) item(v *View) int {
+// note keeps what there is to say about a name that means an older version.
+func (p *Plan) note(c choice) {
+	if c.behind != "" && !slices.Contains(p.Behind, c.behind) {
+		p.Behind = append(p.Behind, c.behind)
+	}
+}
+
+// item returns the item of the view in its own role, which is that of one version only.
+func (p *Plan) item(v *View) (int, error) {
 	for i := range p.Items {
-		if p.Items[i].View == v {
-			return i
+		switch was := p.Items[i].View; {
+		case was == v:
+			return i, nil
+		case was.Name == v.Name:
+			return 0, Errorf(CodeInvalid, "features of %s and of %s at a time: ask for one version of a view, or for each by itself", was.Ref(), v.Ref())
 		}
 	}
 	keys := make([]string, len(v.Entity.Key))
@@ -134,7 +170,7 @@ func (p *Plan) item(v *View) int {
 		keys[i] = k.Name
 	}
 	p.Items = append(p.Items, Item{View: v, Role: v.Name, Keys: keys})
-	return len(p.Items) - 1
+	return len(p.Items) - 1, nil
 }
 
 func (p *Plan) add(s Slot) {

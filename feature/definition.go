@@ -121,11 +121,13 @@ type Item struct {
 
 // Plan is what a read or a training set computes: a service version, or a list of features asked by name.
 type Plan struct {
-	Service Ref // Name "" when features were asked by name
+	Catalog *Catalog // that it was made from
+	Service Ref      // Name "" when features were asked by name
 	Items   []Item
 	Names   []string // feature columns "role.feature" in the order asked for; see Slots
 	Slots   []Slot   // for each name, where it comes from
 	Keys    []Field  // request key names with their types, in order of first use
+	Behind  []string // in words, that a name without a version means an older one until the newest is ready
 }
 
 // Slot says that a feature column is feature Feature (an index into View.Features) of item Item.

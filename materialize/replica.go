@@ -39,6 +39,8 @@ type Present interface {
 	// Merge adds events to a view; they become visible together.
 	Merge(v feature.Ref, clock feature.Time, rows iter.Seq2[asof.Kept, error]) error
 	SetReady(v feature.Ref) error
+	// Follows reports whether the view is kept, ready or not.
+	Follows(v feature.Ref) bool
 	// Rejoin makes the view's history be merged anew.
 	Rejoin(v feature.Ref) error
 	// Advance moves the position past an entry without rows.
@@ -62,7 +64,7 @@ type Replica struct {
 	mu      sync.Mutex
 	moved   chan struct{} // closed and replaced when position or readiness move
 	joining map[feature.Ref]*Progress
-	adopted bool // the store follows the views of a catalog
+	adopted *feature.Catalog // whose views the store follows; nil before the first
 	failure error
 }
 
@@ -195,7 +197,7 @@ func (r *Replica) adopt(ctx context.Context, group *errgroup.Group) error {
 		}
 	}
 	r.mu.Lock()
-	r.adopted = true
+	r.adopted = catalog
 	r.mu.Unlock()
 	r.wake()
 	return nil
@@ -260,8 +262,8 @@ func (r *Replica) apply(ctx context.Context, group *errgroup.Group, e eventlog.E
 	case eventlog.RecordImport:
 		// The rows are all in ClickHouse before their record is in the log.
 		cut := feature.Cut{Log: r.cfg.Log.ID(), Seq: e.Seq}
-		for _, v := range catalog.Views {
-			if v.Source != e.Record.Source {
+		for _, v := range slices.Concat(catalog.Views, catalog.Former) {
+			if v.Source != e.Record.Source || !r.cfg.Present.Follows(v.Ref()) {
 				continue
 			}
 			if err := r.merge(ctx, v, catalog.Source(v.Source), cut, e.Record.Generation); err != nil && !errors.Is(err, feature.ErrNotFound) {
@@ -330,22 +332,24 @@ func (r *Replica) Joining() []Progress {
 	return out
 }
 
-// Following reports whether the replica has reached the log and the store follows the views of the catalog.
-func (r *Replica) Following() bool {
+// Adopted returns the catalog whose views the store follows, nil before the replica has reached the log.
+func (r *Replica) Adopted() *feature.Catalog {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.adopted
 }
 
-// Wait returns when the replica has applied seq and no view's history is being loaded; when ctx ends it returns
-// an error that says how far it came.
+// Wait returns when the replica has applied seq, follows the views of the catalog of now or a later one, and no
+// view's history is being loaded; when ctx ends it returns an error that says how far it came.
 func (r *Replica) Wait(ctx context.Context, seq uint64) error {
+	want := r.cfg.Catalog()
 	for {
 		r.mu.Lock()
 		moved, busy, adopted, failure := r.moved, len(r.joining), r.adopted, r.failure
 		r.mu.Unlock()
 		at := r.cfg.Present.Position()
-		if at.Log != "" && at.Seq >= seq && adopted && busy == 0 {
+		current := adopted == want || adopted != nil && adopted.Revision > want.Revision
+		if at.Log != "" && at.Seq >= seq && current && busy == 0 {
 			return nil
 		}
 		select {

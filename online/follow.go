@@ -17,20 +17,18 @@ func (s *Store) Restart(cut feature.Cut) error {
 		s.drops = append(s.drops, v.id)
 	}
 	clear(s.stored)
-	tables := maps.Clone(s.world.Load().tables)
-	for ref, t := range tables {
-		tables[ref] = s.rejoin(t)
+	tables := map[feature.Ref]*table{}
+	for ref, t := range s.world.Load().tables {
+		tables[ref] = s.anew(t)
 	}
 	s.position.Store(&cut)
 	s.setWorld(tables)
-	s.changed = true
 	s.apply.Unlock()
 	return s.Flush()
 }
 
-// rejoin drops t and returns an empty table for its view.
-func (s *Store) rejoin(t *table) *table {
-	s.drop(t)
+// anew returns an empty table for the view of t.
+func (s *Store) anew(t *table) *table {
 	s.nextID++
 	return newTable(s.nextID-1, t.view, t.source)
 }
@@ -41,8 +39,9 @@ func (s *Store) drop(t *table) {
 	s.drops = append(s.drops, t.id)
 }
 
-// Follow says which views the replica keeps: those of catalog, in the definitions that it gives. Others are
-// dropped, and so is one that was kept under another definition. It returns the views that are joining: entries
+// Follow says which views the replica keeps: those of catalog, in the definitions that it gives, and, as long as
+// the newest version of a view is joining, the version that is served in its place, which may be a former one. Others
+// are dropped, and so is one that was kept under another definition. It returns the views that are joining: entries
 // are applied to them from now on, and they are served after their history up to any later position was
 // merged (Merge) and SetReady said so. The catalog must have the source of every view.
 func (s *Store) Follow(catalog *feature.Catalog) ([]*feature.View, error) {
@@ -69,9 +68,9 @@ func (s *Store) follow(catalog *feature.Catalog) ([]*feature.View, error) {
 			wait = append(wait, v)
 		}
 	}
-	for ref, t := range old {
-		if tables[ref] != t {
-			s.drop(t)
+	s.keepFormer(catalog, old, tables)
+	for ref := range old {
+		if tables[ref] == nil {
 			s.logger.Info("the replica dropped a view", slog.String("view", ref.String()))
 		}
 	}
@@ -80,8 +79,29 @@ func (s *Store) follow(catalog *feature.Catalog) ([]*feature.View, error) {
 	}
 	clear(s.stored)
 	s.setWorld(tables)
-	s.changed = true
 	return wait, nil
+}
+
+// keepFormer adds to tables, for each view whose newest version is joining, the newest former version that is ready.
+func (s *Store) keepFormer(catalog *feature.Catalog, old, tables map[feature.Ref]*table) {
+	for _, t := range tables {
+		t.former = false
+	}
+	best := map[string]*feature.View{}
+	for _, v := range catalog.Former {
+		newest, t := tables[catalog.View(v.Name, 0).Ref()], old[v.Ref()]
+		_, has := s.stored[v.Ref()]
+		has = has || t != nil && t.phase.Load() == ready
+		if has && newest.phase.Load() == joining && (best[v.Name] == nil || best[v.Name].Version < v.Version) {
+			best[v.Name] = v
+		}
+	}
+	for _, v := range best {
+		if t := s.adopt(old[v.Ref()], v, catalog.Source(v.Source)); t.phase.Load() == ready {
+			t.former = true
+			tables[v.Ref()] = t
+		}
+	}
 }
 
 // adopt returns the table of v: t if it is of the same definition, that of the last run, or a new one.
@@ -113,27 +133,31 @@ func (s *Store) Rejoin(v feature.Ref) error {
 		s.apply.Unlock()
 		return unknownView(v)
 	}
-	tables[v] = s.rejoin(t)
+	tables[v] = s.anew(t)
 	s.setWorld(tables)
-	s.changed = true
 	s.apply.Unlock()
 	return s.Flush()
 }
 
-// SetReady says that the history of a joining view is merged: lookups of it are answered from now on. The error
-// is CodeNotFound if the view is not followed any more.
+// SetReady says that the history of a joining view is merged: lookups of it are answered from now on, and a former
+// version that was served in its place is dropped. The error is CodeNotFound if the view is not followed any more.
 func (s *Store) SetReady(v feature.Ref) error {
 	s.apply.Lock()
-	t := s.world.Load().tables[v]
+	tables := maps.Clone(s.world.Load().tables)
+	t := tables[v]
 	if t == nil {
 		s.apply.Unlock()
 		return unknownView(v)
 	}
 	t.phase.CompareAndSwap(joining, ready)
-	s.changed = true
+	maps.DeleteFunc(tables, func(ref feature.Ref, t *table) bool { return t.former && ref.Name == v.Name && ref.Version < v.Version })
+	s.setWorld(tables)
 	s.apply.Unlock()
 	return s.Flush()
 }
+
+// Follows reports whether the replica keeps the view, ready or not.
+func (s *Store) Follows(v feature.Ref) bool { return s.world.Load().tables[v] != nil }
 
 func unknownView(v feature.Ref) error {
 	return feature.Errorf(feature.CodeNotFound, "this replica does not follow the view %s", v)

@@ -74,7 +74,7 @@ func (t *table) check(it *feature.Item, at feature.Time) error {
 	case t == nil || t.phase.Load() == gone:
 		return feature.Errorf(feature.CodeUnavailable, "view %s is not followed by this replica (yet)", it.View.Ref())
 	case t.phase.Load() == joining:
-		return feature.Errorf(feature.CodeUnavailable, "view %s is being loaded into this replica", t.ref)
+		return feature.Errorf(feature.CodeUnavailable, "bootstrapping: view %s is being loaded into this replica", t.ref)
 	case !t.serves(it.View):
 		return feature.Errorf(feature.CodeUnavailable, "view %s is followed by this replica in another definition", t.ref)
 	case at < t.floor():

@@ -48,10 +48,12 @@ type Store struct {
 	pool       sync.Pool // *scratch
 }
 
-// world is which views are followed. It never changes; a new one replaces it.
+// world is which views are followed. It never changes; a new one replaces it when a view comes, goes or is ready.
 type world struct {
+	number  uint64 // of the worlds before it
 	tables  map[feature.Ref]*table
 	sources map[string][]*table
+	stored  map[feature.Ref]bool // views of the last run, in the first world only
 }
 
 // storedView is a view found on disk.
@@ -89,15 +91,17 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, logger: cfg.Logger, disk: d, cache: c, nextID: pos.NextID, kick: make(chan struct{}, 1)}
 	s.pool.New = func() any { return new(scratch) }
 	s.position.Store(&feature.Cut{Log: pos.Log, Seq: pos.Seq})
-	s.setWorld(nil)
 	s.stored = map[feature.Ref]storedView{}
+	stored := map[feature.Ref]bool{}
 	for id, r := range views {
 		if r.Joining { // interrupted: what it has of its history is not known
 			s.drops = append(s.drops, id)
 			continue
 		}
-		s.stored[feature.Ref{Name: r.Name, Version: r.Version}] = storedView{id, r}
+		ref := feature.Ref{Name: r.Name, Version: r.Version}
+		s.stored[ref], stored[ref] = storedView{id, r}, true
 	}
+	s.world.Store(&world{stored: stored})
 	return s, nil
 }
 
@@ -192,10 +196,29 @@ func (s *Store) Health() error {
 	return nil
 }
 
+// setWorld makes tables what is followed, and only then drops those of the tables before that are not among them:
+// a lookup that meets a dropped table sees that the world has changed. Store.apply is held.
 func (s *Store) setWorld(tables map[feature.Ref]*table) {
-	w := &world{tables: tables, sources: map[string][]*table{}}
+	was := s.world.Load()
+	w := &world{number: was.number + 1, tables: tables, sources: map[string][]*table{}}
 	for _, t := range tables {
 		w.sources[t.view.Source] = append(w.sources[t.view.Source], t)
 	}
 	s.world.Store(w)
+	for ref, t := range was.tables {
+		if tables[ref] != t {
+			s.drop(t)
+		}
+	}
+	s.changed = true
+}
+
+// World returns a number that changes whenever a view comes, goes or is ready.
+func (s *Store) World() uint64 { return s.world.Load().number }
+
+// Ready reports whether lookups of the view are answered, or, before the first Follow, whether they were in the last run.
+func (s *Store) Ready(v feature.Ref) bool {
+	w := s.world.Load()
+	t := w.tables[v]
+	return w.stored[v] || t != nil && t.phase.Load() == ready
 }

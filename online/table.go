@@ -42,6 +42,7 @@ type table struct {
 
 	staged  []*stage // guarded by Store.apply: generations that the next Advance makes visible
 	mapping mapping  // scratch of the applier
+	former  bool     // guarded by Store.apply: served in the place of a newer version that is joining
 
 	shards [shards]shard
 }

@@ -35,7 +35,7 @@ func (r *Registry) Apply(ctx context.Context, defs *Definitions, o Options) (*Pl
 	return r.change(ctx, func(rec *record) (*Plan, *record, error) { return rec.plan(defs, o, time.Now()) })
 }
 
-// Rollback makes the version of a service before its newest, or the one named as SERVICE@VERSION, its newest
+// Rollback makes the version of a service before its newest that was not deleted, or the one named as SERVICE@VERSION, its newest
 // again, as a new version with the same list and the same versions of views (G1).
 func (r *Registry) Rollback(ctx context.Context, service string) (*Plan, error) {
 	ref, err := feature.ParseRef(service)
@@ -117,6 +117,11 @@ func (r *record) rollback(ref feature.Ref, now time.Time) (*Plan, *record, error
 	was := o.newest()
 	if ref.Version == 0 {
 		ref.Version = was.Version - 1
+		for _, v := range o.Versions[:len(o.Versions)-1] {
+			if !v.Retired {
+				ref.Version = v.Version
+			}
+		}
 	}
 	to := o.number(ref.Version)
 	switch {

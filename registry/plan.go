@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -157,11 +158,11 @@ func (p *planner) compatible(was, now definition) {
 		return
 	}
 	s, _ := now.(*Source)
-	const advice = "its events are stored already: give a source that differs a name of its own"
+	const advice = "its events are stored already: define it as a source of another name and point the views at that"
 	for _, c := range old.Columns {
 		switch at := feature.FieldIndex(s.Columns, c.Name); {
 		case at < 0:
-			p.problems.add(s.value("columns"), "column %q of source %s cannot be removed; %s", c.Name, s.Name, advice)
+			p.problems.add(s.value("columns"), "column %q of source %s cannot be removed%s; leave it: events may come without it, and it is NULL in them", c.Name, s.Name, p.old.readers(s.Name, c.Name))
 		case s.Columns[at].Type != c.Type:
 			p.problems.add(s.value("columns."+c.Name), "column %q of source %s cannot become %s, it is %s; %s", c.Name, s.Name, s.Columns[at].Type, c.Type, advice)
 		}
@@ -176,6 +177,24 @@ func (p *planner) compatible(was, now definition) {
 			p.problems.add(s.value(f.path), "%s of source %s cannot become %s, it is %s; %s", f.path, s.Name, orNothing(f.now), orNothing(f.was), advice)
 		}
 	}
+}
+
+// readers returns which live views read a column, after a semicolon, or "".
+func (r *record) readers(source, column string) string {
+	var using []string
+	r.alive(KindView, func(o *object) {
+		for _, v := range r.live(o) {
+			def, _ := v.Definition.(*View)
+			reads := slices.ContainsFunc(def.Features, func(f Feature) bool { return f.Latest == column })
+			if def.Source == source && (reads || slices.Contains(slices.Collect(maps.Values(def.Keys)), column)) {
+				using = append(using, fmt.Sprintf("view %s@%d", o.Name, v.Version))
+			}
+		}
+	})
+	if len(using) == 0 {
+		return ""
+	}
+	return "; it is read by " + strings.Join(using, ", ")
 }
 
 func orNothing(s string) string {

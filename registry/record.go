@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lockstepfs/lockstep/feature"
@@ -173,6 +174,27 @@ func (r *record) live(o *object) []*version {
 	return out
 }
 
+// former returns the versions of a view that are not live and still fit the entities and sources that there are.
+func (r *record) former(o *object, entities map[string]*Entity, sources map[string]*Source) []*feature.View {
+	live := r.live(o)
+	var out []*feature.View
+	for _, v := range o.Versions {
+		def, _ := v.Definition.(*View)
+		entity, source := entities[def.Entity], sources[def.Source]
+		if v.Retired || slices.Contains(live, v) || entity == nil || source == nil {
+			continue
+		}
+		fits := !slices.ContainsFunc(entity.Key, func(p KeyPart) bool {
+			at := feature.FieldIndex(source.Columns, def.Keys[p.Name])
+			return at < 0 || source.Columns[at].Type != p.Type
+		})
+		if fits {
+			out = append(out, buildView(def, v.Version, entity, source))
+		}
+	}
+	return out
+}
+
 // pinning returns the live service versions that pin a version of a view, such as "service delay_model@2".
 func (r *record) pinning(view string, number int) []string {
 	var out []string
@@ -232,6 +254,7 @@ func (r *record) catalog(revision uint64) (*feature.Catalog, error) {
 			views[built.Ref()] = built
 			cat.Views = append(cat.Views, built)
 		}
+		cat.Former = append(cat.Former, r.former(o, entities, sources)...)
 	})
 	r.alive(KindService, func(o *object) {
 		for _, v := range r.live(o) {

@@ -35,7 +35,7 @@ func TestOnline(t *testing.T) {
 	if want := feature.Time(at.UnixMicro()); b.lookup.At != want {
 		t.Errorf("read at %s, want %s", b.lookup.At, want)
 	}
-	if want := (api.OnlineMeta{Service: "delay_model@3", Path: feature.PathOnline, Seq: 5, LagMS: 1000, Stale: []string{}}); !cmp.Equal(got.Meta, want) {
+	if want := (api.OnlineMeta{Service: "delay_model@3", Views: []string{"departures@1"}, Path: feature.PathOnline, Seq: 5, LagMS: 1000, Stale: []string{}}); !cmp.Equal(got.Meta, want) {
 		t.Errorf("meta %+v, want %+v", got.Meta, want)
 	}
 	jfk, lax := got.Vectors[0], got.Vectors[1]

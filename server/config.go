@@ -25,6 +25,7 @@ type Config struct {
 	Tokens   []Token      // needed to listen anywhere but on loopback
 
 	Catalog      func() *feature.Catalog // returns the definitions as they are now, never nil; called for every request
+	Serving      func() *feature.Catalog // what names without a version mean to reads; nil: Catalog
 	Reader       Reader
 	Trainer      Trainer
 	Pusher       Pusher
@@ -73,6 +74,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Serving == nil {
+		c.Serving = c.Catalog
 	}
 	if c.Lag == nil {
 		c.Lag = func() time.Duration { return 0 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,16 +27,29 @@ func (s *Server) online(c *gin.Context) error {
 	if err := req.parse(body); err != nil {
 		return invalid(err)
 	}
-	p, err := s.plans.plan(s.cfg.Catalog(), req.service, req.features)
+	if !req.timed {
+		if req.at, err = feature.TimeOf(s.cfg.Now()); err != nil {
+			return fmt.Errorf("read the clock: %w", err)
+		}
+	}
+	for range attempts {
+		if err = s.onlineOnce(c, &req); !errors.Is(err, feature.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}
+
+// attempts bounds how often a read is planned again because its definitions changed meanwhile.
+const attempts = 10
+
+// onlineOnce answers req, all of it from the definitions that are served now.
+func (s *Server) onlineOnce(c *gin.Context, req *onlineRequest) error {
+	p, err := s.reads.plan(s.cfg.Serving(), req.service, req.features)
 	if err != nil {
 		return err
 	}
 	l := &feature.Lookup{Plan: p.plan, At: req.at}
-	if !req.timed {
-		if l.At, err = feature.TimeOf(s.cfg.Now()); err != nil {
-			return fmt.Errorf("read the clock: %w", err)
-		}
-	}
 	if l.Keys, err = req.keys(p.plan, s.cfg.MaxKeys); err != nil {
 		return err
 	}

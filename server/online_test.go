@@ -52,7 +52,7 @@ func TestOnlineGolden(t *testing.T) {
 		`"values":[[12,"2001-06-25T11:58:00Z",0],[0,null,0]],` +
 		`"statuses":[["present","present","expired"],["missing","missing","missing"]],` +
 		`"event_times":[["2001-06-25T11:58:00Z","2001-06-25T11:58:00Z","1969-12-31T23:59:59.99999Z"],[null,null,null]],` +
-		`"meta":{"service":"delay_model@3","path":"online","seq":81234,"lag_ms":2,"stale":[]}}` + "\n"
+		`"meta":{"service":"delay_model@3","views":["departures@2"],"path":"online","seq":81234,"lag_ms":2,"stale":[]}}` + "\n"
 	if status != 200 || body != want {
 		t.Fatalf("status %d, answer differs (-want +got):\n%s", status, cmp.Diff(want, body))
 	}
@@ -111,7 +111,7 @@ func TestOnlinePathsAndStale(t *testing.T) {
 	s := start(t, p.config())
 	for _, path := range []feature.Path{feature.PathAuto, feature.PathOnline, feature.PathOffline} {
 		body := s.want(200, request{path: api.PathOnline, body: fmt.Sprintf(`{"features":["departures.load"],"entities":{"airport":["JFK"]},"path":"%s"}`, path)})
-		if want := `"meta":{"service":"","path":"offline","seq":0,"lag_ms":2,"stale":["behind \"the\" log","späť"]}}`; !strings.Contains(body, want) {
+		if want := `"meta":{"service":"","views":["departures@2"],"path":"offline","seq":0,"lag_ms":2,"stale":["behind \"the\" log","späť"]}}`; !strings.Contains(body, want) {
 			t.Errorf("answer %s lacks %s", body, want)
 		}
 	}

@@ -143,8 +143,8 @@ func appendFloat(b []byte, v feature.Value) []byte {
 }
 
 func appendMeta(b []byte, p *compiled, a *feature.Answer, lagMS int64) []byte {
-	b = append(b, `,"meta":{"service":`...)
-	b = append(b, p.service...)
+	b = append(b, `,"meta":{`...)
+	b = append(b, p.made...)
 	b = append(b, `,"path":"`...)
 	b = append(b, a.Path...)
 	b = append(b, `","seq":`...)

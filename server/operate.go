@@ -126,7 +126,7 @@ func (s *Server) verify(c *gin.Context) error {
 	if err := decode(body, &req); err != nil {
 		return err
 	}
-	p, err := s.plans.plan(s.cfg.Catalog(), req.Service, req.Features)
+	p, err := s.reads.plan(s.cfg.Serving(), req.Service, req.Features)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,18 +16,20 @@ import (
 type compiled struct {
 	plan     *feature.Plan
 	names    []byte // "names":[...] of the answer
-	service  []byte // the service's name and version, or "", as JSON
+	made     []byte // "service":...,"views":[...] of the meta: the versions that it was made from
 	types    string // of the features, for api.HeaderTypes
 	keyTypes string // of the keys, for api.HeaderKeyTypes
 }
 
 func compile(p *feature.Plan) *compiled {
-	c := &compiled{plan: p, service: []byte(`""`)}
+	c := &compiled{plan: p}
 	list, _ := json.Marshal(p.Names) // strings cannot fail to encode
 	c.names = append([]byte(`"names":`), list...)
+	service := ""
 	if p.Service.Name != "" {
-		c.service, _ = json.Marshal(p.Service.String())
+		service = p.Service.String()
 	}
+	c.made = fmt.Appendf(nil, `"service":%q,"views":["%s"]`, service, strings.Join(viewRefs(p), `","`)) // names need no escapes
 	types := make([]string, len(p.Slots))
 	for i, s := range p.Slots {
 		types[i] = p.Items[s.Item].View.Features[s.Feature].Type.String()
@@ -37,6 +41,16 @@ func compile(p *feature.Plan) *compiled {
 	}
 	c.keyTypes = keys.Encode()
 	return c
+}
+
+// viewRefs returns the view versions of a plan, each once, in order.
+func viewRefs(p *feature.Plan) []string {
+	var refs []string
+	for _, it := range p.Items {
+		refs = append(refs, it.View.Ref().String())
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
 }
 
 // maxPlans bounds a planCache: lists of features are chosen by clients.

@@ -173,12 +173,7 @@ func (s *Server) describeService(catalog *feature.Catalog, v *feature.Service) (
 	if err != nil {
 		return api.Service{}, err
 	}
-	out := api.Service{Name: v.Name, Version: v.Version, Keys: c.plan.Keys, Views: []string{}, Features: []feature.Field{}}
-	for _, it := range v.Items {
-		out.Views = append(out.Views, it.View.Ref().String())
-	}
-	slices.Sort(out.Views)
-	out.Views = slices.Compact(out.Views)
+	out := api.Service{Name: v.Name, Version: v.Version, Keys: c.plan.Keys, Views: viewRefs(c.plan), Features: []feature.Field{}}
 	for i, slot := range c.plan.Slots {
 		out.Features = append(out.Features, feature.Field{Name: c.plan.Names[i], Type: c.plan.Items[slot.Item].View.Features[slot.Feature].Type})
 	}

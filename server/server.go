@@ -24,7 +24,8 @@ type Server struct {
 	engine  *gin.Engine
 	access  *access
 	metrics *metrics
-	plans   planCache
+	plans   planCache // of the newest definitions
+	reads   planCache // of the definitions that are served
 	replays *replays
 	openAPI []byte
 

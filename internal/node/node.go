@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,6 +41,8 @@ type Node struct {
 	online   *online.Store // nil without the role serve
 	replica  *materialize.Replica
 	lag      *lag
+	ready    atomic.Bool // the replica had everything once
+	serving  serving
 	gate     *gate.Gate
 	importer *materialize.Importer
 	server   *server.Server

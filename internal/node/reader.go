@@ -24,10 +24,12 @@ func (n *Node) Lookup(ctx context.Context, l *feature.Lookup, path feature.Path)
 	}
 	a, err := n.online.Lookup(l)
 	if err == nil {
-		a.Stale = n.staleness()
+		a.Stale = append(n.staleness(), l.Plan.Behind...)
 		return a, nil
 	}
 	switch {
+	case errors.Is(err, feature.ErrUnavailable) && l.Plan.Catalog != n.Serving():
+		return nil, feature.Errorf(feature.CodeConflict, "the definitions changed while the read was planned: %w", err)
 	case path == feature.PathOnline:
 		return nil, err
 	case errors.Is(err, feature.ErrBelowFloor):
@@ -48,6 +50,7 @@ func (n *Node) lookupOffline(ctx context.Context, l *feature.Lookup, why string)
 	if err != nil {
 		return nil, err
 	}
+	a.Stale = append(a.Stale, l.Plan.Behind...)
 	if why != "" {
 		a.Stale = append(a.Stale, why)
 	}

@@ -13,7 +13,7 @@ import (
 // machine where.
 func (n *Node) openServer(ctx context.Context) error {
 	cfg := server.Config{
-		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n},
+		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Serving: n.Serving, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n},
 		Ready: n.readiness, Schema: registry.Schema(), AllowSQL: n.cfg.AllowSQL, Version: n.cfg.Version,
 		Collectors: n.collectors(), Logger: n.logger, TempDir: n.cfg.Data,
 	}
@@ -42,16 +42,18 @@ func (n *Node) openServer(ctx context.Context) error {
 	return nil
 }
 
-// readiness says why the process does not answer reads yet, or nil.
+// readiness says why the process does not answer reads yet, or nil. Views that come later do not take it back: they
+// are filled beside what is served.
 func (n *Node) readiness(context.Context) error {
-	if n.online == nil {
+	if n.online == nil || n.ready.Load() {
 		return nil
+	}
+	if n.replica.Adopted() == nil {
+		return feature.Errorf(feature.CodeUnavailable, "the replica has not reached the log yet")
 	}
 	if joining := n.replica.Joining(); len(joining) > 0 {
 		return feature.Errorf(feature.CodeUnavailable, "loading the history of %s and %d more", joining[0].View, len(joining)-1)
 	}
-	if !n.replica.Following() {
-		return feature.Errorf(feature.CodeUnavailable, "the replica has not reached the log yet")
-	}
+	n.ready.Store(true)
 	return nil
 }

@@ -45,7 +45,7 @@ func (n operator) Status(ctx context.Context) (*api.Status, error) {
 	}
 	if n.online != nil {
 		s.Replica = n.replicaStatus(stats.Last)
-		s.Stale = append(s.Stale, n.staleness()...)
+		s.Stale = append(append(s.Stale, n.staleness()...), n.Serving().Behind()...)
 		if err := n.replica.Failure(); err != nil && !errors.Is(err, context.Canceled) {
 			s.Stale = append(s.Stale, "the replica stopped: "+err.Error())
 		}
