@@ -45,7 +45,10 @@ func (d Detail) String() string {
 		}
 		b.WriteString(": ")
 	}
-	if d.Row != nil {
+	switch {
+	case d.File == "" && d.Line > 0:
+		fmt.Fprintf(&b, "line %d: ", d.Line)
+	case d.Row != nil:
 		fmt.Fprintf(&b, "row %d: ", *d.Row)
 	}
 	if d.Field != "" {

@@ -136,7 +136,7 @@ func (c *Client) DeadLetters(ctx context.Context, q api.DeadLetterQuery) (*api.D
 	if q.After > 0 {
 		query.Set("after", strconv.FormatUint(q.After, 10))
 	}
-	if q.Limit > 0 {
+	if q.Limit != 0 {
 		query.Set("limit", strconv.Itoa(q.Limit))
 	}
 	out := new(api.DeadLetters)

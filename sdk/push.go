@@ -113,8 +113,8 @@ const (
 )
 
 // PushLines pushes JSON lines in batches, one after the other, each all or none unless req.Partial. The
-// response has the sums, and of refused rows the place among all of them. When it fails, the response says
-// what was taken before.
+// response has the sums, and of refused rows the line and the place among all rows. When it fails, the response
+// says what was taken before.
 func (c *Client) PushLines(ctx context.Context, req LinesRequest) (*api.PushResponse, error) {
 	if req.Batch <= 0 {
 		req.Batch = defaultBatch
@@ -126,15 +126,15 @@ func (c *Client) PushLines(ctx context.Context, req LinesRequest) (*api.PushResp
 		}
 		part, err := c.pushBody(ctx, PushRequest{Source: req.Source, Partial: req.Partial}, b.lines)
 		if e, ok := errors.AsType[*feature.Error](err); ok {
-			return total, &feature.Error{Code: e.Code, Message: e.Message, Details: shift(e.Details, done)}
+			return total, &feature.Error{Code: e.Code, Message: e.Message, Details: b.place(e.Details, done)}
 		}
 		if err != nil {
 			return total, err
 		}
 		total.Accepted += part.Accepted
 		total.Seq = max(total.Seq, part.Seq)
-		total.Refused = append(total.Refused, shift(part.Refused, done)...)
-		done += b.rows
+		total.Refused = append(total.Refused, b.place(part.Refused, done)...)
+		done += len(b.at)
 		if req.Progress != nil {
 			req.Progress(*total)
 		}
@@ -142,38 +142,39 @@ func (c *Client) PushLines(ctx context.Context, req LinesRequest) (*api.PushResp
 	return total, nil
 }
 
-// shift returns the details with their rows counted from the first of all rows.
-func shift(details []feature.Detail, by int) []feature.Detail {
+type batch struct {
+	lines []byte
+	at    []int // the line, from 1, of each row
+}
+
+// place returns the details with their lines, and their rows counted from the first of all rows, of which done
+// are before the batch.
+func (b batch) place(details []feature.Detail, done int) []feature.Detail {
 	for i, d := range details {
-		if d.Row != nil {
-			row := *d.Row + by
-			details[i].Row = &row
+		if d.Row != nil && *d.Row < len(b.at) {
+			row := *d.Row + done
+			details[i].Row, details[i].Line = &row, b.at[*d.Row]
 		}
 	}
 	return details
-}
-
-type batch struct {
-	lines []byte
-	rows  int
 }
 
 // batches cuts r into batches of whole lines.
 func batches(r io.Reader, rows int) iter.Seq2[batch, error] {
 	return func(yield func(batch, error) bool) {
 		in, b := bufio.NewReaderSize(r, 256<<10), batch{}
-		for {
+		for number := 1; ; number++ {
 			line, err := in.ReadBytes('\n')
 			if line = bytes.TrimSpace(line); len(line) > 0 {
 				b.lines = append(append(b.lines, line...), '\n')
-				b.rows++
+				b.at = append(b.at, number)
 			}
 			end := errors.Is(err, io.EOF)
 			if err != nil && !end {
 				yield(batch{}, err)
 				return
 			}
-			if b.rows > 0 && (end || b.rows >= rows || len(b.lines) >= batchBytes) {
+			if len(b.at) > 0 && (end || len(b.at) >= rows || len(b.lines) >= batchBytes) {
 				if !yield(b, nil) {
 					return
 				}

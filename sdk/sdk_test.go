@@ -222,12 +222,12 @@ func TestPushLines(t *testing.T) {
 	var sums []int
 	progress := func(p api.PushResponse) { sums = append(sums, p.Accepted) }
 	got, err := c.PushLines(t.Context(), sdk.LinesRequest{Source: "flights", Lines: strings.NewReader(text), Batch: 2, Partial: true, Progress: progress})
-	if err != nil || got.Accepted != 4 || got.Seq != 3 || len(got.Refused) != 1 || *got.Refused[0].Row != 3 || !cmp.Equal(sums, []int{2, 3, 4}) {
+	if err != nil || got.Accepted != 4 || got.Seq != 3 || len(got.Refused) != 1 || *got.Refused[0].Row != 3 || got.Refused[0].Line != 5 || !cmp.Equal(sums, []int{2, 3, 4}) {
 		t.Errorf("PushLines = %+v, %v with progress %v", got, err, sums)
 	}
 	got, err = c.PushLines(t.Context(), sdk.LinesRequest{Source: "flights", Lines: strings.NewReader(text), Batch: 2})
 	e, ok := errors.AsType[*feature.Error](err)
-	if !ok || got.Accepted != 2 || *e.Details[0].Row != 3 {
+	if !ok || got.Accepted != 2 || *e.Details[0].Row != 3 || e.Details[0].Line != 5 {
 		t.Errorf("PushLines all or none = %+v, %v", got, err)
 	}
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/knadh/koanf/parsers/yaml"
@@ -38,6 +40,8 @@ type config struct {
 	Engine     string   `koanf:"engine"`
 	AllowSQL   bool     `koanf:"allow-sql"`
 	LogLevel   string   `koanf:"log-level"`
+
+	level slog.Level // LogLevel, read
 }
 
 // envKeys are the settings that may come from the environment: LOCKSTEP_NATS_LISTEN is nats-listen.
@@ -67,8 +71,8 @@ func loadConfig(path string, flags *pflag.FlagSet) (*config, error) {
 	}
 	err := k.Load(env.Provider(".", env.Opt{Prefix: "LOCKSTEP_", TransformFunc: func(name, value string) (string, any) {
 		key := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "LOCKSTEP_")), "_", "-")
-		if !slices.Contains(envKeys, key) {
-			return "", nil // such as LOCKSTEP_FLIGHTS: not a setting
+		if value == "" || !slices.Contains(envKeys, key) {
+			return "", nil // empty is not set; LOCKSTEP_FLIGHTS and such are no settings
 		}
 		if key == "roles" {
 			return key, strings.Split(value, ",")
@@ -81,9 +85,42 @@ func loadConfig(path string, flags *pflag.FlagSet) (*config, error) {
 	if err := k.Load(posflag.Provider(flags, ".", k), nil); err != nil {
 		return nil, fmt.Errorf("read the flags: %w", err)
 	}
+	if err := checkSettings(k); err != nil {
+		return nil, err
+	}
 	var cfg config
 	if err := k.UnmarshalWithConf("", &cfg, koanf.UnmarshalConf{Tag: "koanf"}); err != nil {
 		return nil, feature.Errorf(feature.CodeInvalid, "read the configuration: %w", err)
 	}
+	if err := cfg.level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		return nil, feature.Errorf(feature.CodeInvalid, "log level %q: expected debug, info, warn or error", cfg.LogLevel)
+	}
 	return &cfg, nil
+}
+
+// checkSettings says which setting is not of its kind.
+func checkSettings(k *koanf.Koanf) error {
+	for _, key := range k.Keys() {
+		value, want := k.Get(key), ""
+		_, list := value.([]any)
+		switch key {
+		case "log-bytes", "cache-bytes":
+			if n, err := strconv.ParseInt(fmt.Sprint(value), 10, 64); err != nil || n <= 0 {
+				want = "a number of bytes"
+			}
+		case "json", "allow-sql":
+			if _, err := strconv.ParseBool(fmt.Sprint(value)); err != nil {
+				want = "true or false"
+			}
+		case "roles":
+		default:
+			if list {
+				want = "one value, not a list"
+			}
+		}
+		if want != "" {
+			return feature.Errorf(feature.CodeInvalid, "setting %s: expected %s, got %q", key, want, fmt.Sprint(value))
+		}
+	}
+	return nil
 }

@@ -72,7 +72,7 @@ func (a *app) importFile(ctx context.Context, client *sdk.Client, source, path, 
 	r, err := client.Import(ctx, sdk.ImportRequest{Source: source, File: a.upload(f, size, show), Format: format, Name: filepath.Base(path)}, show)
 	done()
 	if err != nil {
-		return err
+		return fmt.Errorf("import %s: %w", path, err)
 	}
 	if a.cfg.JSON {
 		return a.printJSON(r)

@@ -82,9 +82,6 @@ func definitionFiles(dir string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(files) == 0 {
-		return nil, feature.Errorf(feature.CodeInvalid, "there is no definition in %s: expected *.yaml files", dir)
-	}
 	if _, err := registry.Parse(files); err != nil {
 		return nil, err
 	}
@@ -221,7 +218,11 @@ func (a *app) describeCommand() *cobra.Command {
 					return a.printJSON(d)
 				}
 				var pretty strings.Builder
-				fmt.Fprintf(&pretty, "%s %s@%d\n", d.Kind, d.Name, d.Version)
+				fmt.Fprintf(&pretty, "%s %s@%d", d.Kind, d.Name, d.Version)
+				if !slices.ContainsFunc(d.Versions, func(v api.DefinitionVersion) bool { return v.Live }) {
+					pretty.WriteString(" (deleted)")
+				}
+				pretty.WriteString("\n")
 				if d.Description != "" {
 					fmt.Fprintf(&pretty, "%s\n", d.Description)
 				}

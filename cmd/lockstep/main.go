@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,7 +42,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return 0
@@ -50,7 +52,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		fmt.Fprintln(errOut, "lockstep: interrupted")
 		return 130
 	}
-	if a.cfg != nil && a.cfg.JSON {
+	if _, ours := errors.AsType[*feature.Error](err); !ours && !a.began {
+		err = feature.Errorf(feature.CodeInvalid, "%w\nusage: %s", err, cmd.UseLine())
+	}
+	if a.cfg != nil && a.cfg.JSON || a.cfg == nil && slices.Contains(args, "--json") {
 		body := struct {
 			Error *feature.Error `json:"error"`
 		}{asError(err)}
@@ -61,11 +66,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return 1
 }
 
+// asError returns err as an error body has it. A file that cannot be read or written is the caller's to mend.
 func asError(err error) *feature.Error {
 	if e, ok := errors.AsType[*feature.Error](err); ok {
 		return e
 	}
-	return feature.Errorf(feature.CodeOf(err), "%w", err)
+	code := feature.CodeOf(err)
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		code = feature.CodeInvalid
+	}
+	return feature.Errorf(code, "%w", err)
 }
 
 // app is what the commands share.
@@ -73,6 +83,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	cfg      *config
+	began    bool // the command runs: its flags and arguments are in order
 }
 
 func (a *app) root() *cobra.Command {
@@ -113,5 +124,22 @@ lockstep.yaml, in this order.`,
 		a.trainCommand(), a.getCommand(), a.verifyCommand(), a.deadLettersCommand(), a.sqlCommand(), a.statusCommand(),
 		a.engineCommand(), a.schemaCommand(),
 	)
+	a.prepare(root)
 	return root
+}
+
+// prepare makes the commands below cmd note that they began, and those that only group others refuse what is not
+// one of them.
+func (a *app) prepare(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		if run := sub.RunE; run != nil {
+			sub.RunE = func(cmd *cobra.Command, args []string) error {
+				a.began = true
+				return run(cmd, args)
+			}
+		} else {
+			sub.Args, sub.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+		a.prepare(sub)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lockstepfs/lockstep/api"
+	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/chdb"
 	"github.com/lockstepfs/lockstep/sdk"
 )
@@ -38,7 +39,8 @@ func (a *app) deadLettersCommand() *cobra.Command {
 				}
 				rows := [][]string{{"SEQ", "TIME", "SOURCE", "REASON", "ROW"}}
 				for _, l := range r.Letters {
-					rows = append(rows, []string{strconv.FormatUint(l.Seq, 10), l.Time.Format(time.RFC3339), l.Source, l.Reason, shorten(l.Raw)})
+					reason := feature.Detail{Field: l.Field, Message: l.Reason}
+					rows = append(rows, []string{strconv.FormatUint(l.Seq, 10), l.Time.Format(time.RFC3339), l.Source, reason.String(), shorten(l.Raw)})
 				}
 				if err := a.table(rows); err != nil || r.Next == 0 {
 					return err

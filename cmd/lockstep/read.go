@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,9 @@ func (a *app) getCommand() *cobra.Command {
 				name, value, ok := strings.Cut(arg, "=")
 				if !ok {
 					return feature.Errorf(feature.CodeInvalid, "key %q: expected KEY=VALUE", arg)
+				}
+				if _, twice := req.Entities[name]; twice {
+					return feature.Errorf(feature.CodeInvalid, "key %q is given twice", name)
 				}
 				req.Entities[name] = []string{value}
 			}
@@ -170,6 +174,9 @@ func (t *training) request(service string) (req sdk.TrainingRequest, closeSpine 
 		return req, closeSpine, err
 	}
 	if t.at != "" {
+		if t.keysAll == "" {
+			return req, closeSpine, feature.Errorf(feature.CodeInvalid, "--at goes with --keys-all: the rows of a spine have times of their own")
+		}
 		at, err := feature.ParseTime(t.at)
 		if err != nil {
 			return req, closeSpine, feature.Errorf(feature.CodeInvalid, "--at: %w", err)
@@ -192,6 +199,9 @@ func (t *training) request(service string) (req sdk.TrainingRequest, closeSpine 
 // toFile writes beside path and renames at the end, so that path never holds a part of a training set.
 func toFile(path string, write func(*os.File) (map[string]string, error)) (map[string]string, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-*")
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, &fs.PathError{Op: "write", Path: path, Err: e.Err} // the temporary name means nothing to the user
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func addServing(cmd *cobra.Command) {
 	f.String("engine", "", "path of libchdb.so (default: where engine install puts it)")
 	f.String("tokens", "", "bearer tokens, as SHA256:read+write+admin, separated by commas; needed off loopback")
 	f.Bool("allow-sql", false, "let clients send SQL, for spines and the sql command")
-	f.String("url-file", "", "write the server's URL into this file once it listens")
+	f.String("url-file", "", "write the server's URL into this file once it listens and, for dev, has applied DIR")
 }
 
 func (a *app) devCommand() *cobra.Command {
@@ -89,27 +89,19 @@ log and ClickHouse run in this process.`,
 	return cmd
 }
 
-func (a *app) logger() (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(a.cfg.LogLevel)); err != nil {
-		return nil, feature.Errorf(feature.CodeInvalid, "log level %q: expected debug, info, warn or error", a.cfg.LogLevel)
-	}
-	options := &slog.HandlerOptions{Level: level}
+func (a *app) logger() *slog.Logger {
+	options := &slog.HandlerOptions{Level: a.cfg.level}
 	if a.cfg.JSON {
-		return slog.New(slog.NewJSONHandler(a.err, options)), nil
+		return slog.New(slog.NewJSONHandler(a.err, options))
 	}
-	return slog.New(slog.NewTextHandler(a.err, options)), nil
+	return slog.New(slog.NewTextHandler(a.err, options))
 }
 
 func (a *app) nodeConfig() (node.Config, error) {
-	logger, err := a.logger()
-	if err != nil {
-		return node.Config{}, err
-	}
 	cfg := node.Config{
 		Data: a.cfg.Data, Listen: a.cfg.Listen, NATS: a.cfg.NATS, NATSListen: a.cfg.NATSListen,
 		LogBytes: a.cfg.LogBytes, ClickHouse: a.cfg.ClickHouse, Database: a.cfg.Database, Engine: a.cfg.Engine,
-		CacheBytes: a.cfg.CacheBytes, AllowSQL: a.cfg.AllowSQL, Version: version, Logger: logger,
+		CacheBytes: a.cfg.CacheBytes, AllowSQL: a.cfg.AllowSQL, Version: version, Logger: a.logger(),
 	}
 	switch d := eventlog.Durability(a.cfg.Durability); d {
 	case "", eventlog.Fsync, eventlog.OS:
@@ -150,47 +142,61 @@ func (a *app) serve(cmd *cobra.Command, cfg node.Config, dir string) error {
 	if err != nil {
 		return err
 	}
-	if path, err := cmd.Flags().GetString("url-file"); err == nil && path != "" {
-		if err := os.WriteFile(path, []byte(n.URL()+"\n"), 0o644); err != nil {
-			return errors.Join(fmt.Errorf("write the server's URL: %w", err), n.Close())
-		}
-	}
 	fmt.Fprintf(a.err, "lockstep %s serves on %s, data in %s\n", version, n.URL(), cfg.Data)
+	up := func() error { return nil }
+	if path, err := cmd.Flags().GetString("url-file"); err == nil && path != "" {
+		up = func() error { return os.WriteFile(path, []byte(n.URL()+"\n"), 0o644) }
+	}
 	group, ctx := errgroup.WithContext(cmd.Context())
 	group.Go(func() error { return n.Run(ctx) })
-	if dir != "" {
-		group.Go(func() error { return a.watch(ctx, dir, n.URL()) })
-	}
+	group.Go(func() error {
+		if dir == "" {
+			return up()
+		}
+		return a.watch(ctx, dir, n.URL(), up)
+	})
 	return group.Wait()
 }
 
-// watch applies the definitions of dir, and again whenever they change. What is wrong in them is said and does
-// not end the process.
-func (a *app) watch(ctx context.Context, dir, url string) error {
-	client, err := sdk.Open(url, sdk.Config{})
+// watch applies the definitions of dir, calls up, and applies them again whenever they change. What is wrong in
+// them is said and does not end the process.
+func (a *app) watch(ctx context.Context, dir, url string, up func() error) error {
+	client, err := sdk.Open(url, sdk.Config{Token: a.cfg.Token})
 	if err != nil {
 		return err
 	}
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
-	var applied map[string][]byte
+	applied := a.applyChanged(ctx, client, dir, nil)
+	if err := up(); err != nil {
+		return err
+	}
 	for {
-		files, err := registry.ReadDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			fmt.Fprintf(a.err, "%s: %v\n", dir, err)
-		}
-		if err == nil && !maps.EqualFunc(files, applied, func(x, y []byte) bool { return string(x) == string(y) }) {
-			applied = files
-			if err := a.applyFiles(ctx, client, files); err != nil && ctx.Err() == nil {
-				fmt.Fprintf(a.err, "%v\n", err)
-			}
-		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
+		applied = a.applyChanged(ctx, client, dir, applied)
 	}
+}
+
+// applyChanged applies the files of dir unless they are those that were applied before, and returns them.
+func (a *app) applyChanged(ctx context.Context, client *sdk.Client, dir string, before map[string][]byte) map[string][]byte {
+	files, err := registry.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return before // between two names, as some editors save
+	}
+	if err == nil {
+		if maps.EqualFunc(files, before, func(x, y []byte) bool { return string(x) == string(y) }) {
+			return before
+		}
+		err = a.applyFiles(ctx, client, files)
+	}
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintf(a.err, "%v\n", err)
+	}
+	return files
 }
 
 // connect returns a client of the server that the settings name, of the one that runs on the data folder, or of

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -196,8 +197,14 @@ func (n *Node) follow(ctx context.Context) error {
 	return nil
 }
 
-// URL returns the base URL of the server, which listens once Open has returned.
-func (n *Node) URL() string { return "http://" + n.server.Addr().String() }
+// URL returns the base URL at which this machine reaches the server, which listens once Open has returned.
+func (n *Node) URL() string {
+	addr := n.server.Addr()
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
+	}
+	return "http://" + addr.String()
+}
 
 // Close ends all parts, the last opened first. Run calls it.
 func (n *Node) Close() error {

@@ -252,8 +252,12 @@ func (b both) SampleKeys(ctx context.Context, p *feature.Plan, at feature.Time, 
 func (b both) Wait(ctx context.Context, seq uint64) error { return b.covered.Wait(ctx, seq) }
 func (b both) Watermark() feature.Cut                     { return b.covered.Watermark() }
 
+// verifyWait bounds the wait for both paths to have what the log held when a verification began.
+const verifyWait = time.Minute
+
+// Verify compares what both paths make of the log as it is now: what was pushed before is looked at.
 func (n verifier) Verify(ctx context.Context, v *server.Verification, progress func(api.Progress)) (*api.VerifyResult, error) {
-	if _, err := n.watermark(ctx); err != nil {
+	if err := n.level(ctx); err != nil {
 		return nil, err
 	}
 	report, err := verify.Run(ctx, n.online, both(n), verify.Request{Plan: v.Plan, At: v.At, Sample: v.Sample}, func(p verify.Progress) {
@@ -274,6 +278,20 @@ func (n verifier) Verify(ctx context.Context, v *server.Verification, progress f
 		r.Problem = err.Error()
 	}
 	return r, nil
+}
+
+// level returns when both paths have what the log holds now.
+func (n verifier) level(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, verifyWait)
+	defer cancel()
+	_, head, err := n.log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	if err := n.replica.Wait(ctx, head); err != nil {
+		return err
+	}
+	return n.covered.Wait(ctx, head)
 }
 
 // queryRows is how many rows a look into the offline store returns at the most.

@@ -75,7 +75,21 @@ func (n trainer) openSpine(t *server.Training) (*rowfile.Reader, error) {
 			types[name] = feature.Timestamp
 		}
 	}
-	return rowfile.Open(t.Spine.File, format, types)
+	file, err := rowfile.Open(t.Spine.File, format, types)
+	return file, ofSpine(err)
+}
+
+// ofSpine makes what is wrong with a spine say so: the client does not know the file that it was put into.
+func ofSpine(err error) error {
+	e, ok := errors.AsType[*feature.Error](err)
+	if !ok {
+		return err
+	}
+	e.Message = "cannot read the spine"
+	for i := range e.Details {
+		e.Details[i].File = "spine"
+	}
+	return e
 }
 
 func rowsOf(file *rowfile.Reader) iter.Seq2[*feature.Batch, error] {
@@ -85,7 +99,7 @@ func rowsOf(file *rowfile.Reader) iter.Seq2[*feature.Batch, error] {
 			if errors.Is(err, io.EOF) {
 				return
 			}
-			if !yield(b, err) || err != nil {
+			if !yield(b, ofSpine(err)) || err != nil {
 				return
 			}
 		}

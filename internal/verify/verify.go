@@ -49,6 +49,7 @@ type Report struct {
 	Informative int64        // compared values that say something: present, and not zero, empty or false
 	Differences []Difference // the first 1000
 	Different   int64
+	Empty       []feature.Time // instants that the request named and at which no key has an event
 }
 
 // Progress says how far a verification has come.
@@ -70,6 +71,8 @@ func (r *Report) Check() error {
 		return fmt.Errorf("%d of %d values differ between the online and the offline path", r.Different, r.Compared)
 	case r.Compared == 0:
 		return fmt.Errorf("nothing was compared: no key has an event at the instants asked for")
+	case len(r.Empty) > 0:
+		return fmt.Errorf("nothing was compared at %s: no key has an event then", r.Empty[0])
 	case r.Informative*2 < r.Compared:
 		return fmt.Errorf("only %d of %d values say something (not null, zero, empty, missing or expired): choose instants nearer to the data with --at", r.Informative, r.Compared)
 	default:
@@ -85,7 +88,8 @@ func Run(ctx context.Context, online Online, offline Offline, req Request, progr
 	if req.Sample <= 0 {
 		req.Sample = defaultSample
 	}
-	if len(req.At) == 0 {
+	named := len(req.At) > 0
+	if !named {
 		clock, floor, known := online.Instants(req.Plan)
 		if !known {
 			return nil, feature.Errorf(feature.CodeInvalid, "the views have seen no event yet: there is nothing to compare; import or push first, or name instants with --at")
@@ -100,6 +104,9 @@ func Run(ctx context.Context, online Online, offline Offline, req Request, progr
 			return nil, fmt.Errorf("sample keys at %s: %w", at, err)
 		}
 		lookup := &feature.Lookup{Plan: req.Plan, Keys: keys, At: at}
+		if named && lookup.Rows() == 0 {
+			report.Empty = append(report.Empty, at)
+		}
 		for from := 0; from < lookup.Rows(); from += chunk {
 			if err := compare(ctx, online, offline, slice(lookup, from), report); err != nil {
 				return nil, err

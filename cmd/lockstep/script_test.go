@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+// TestMain makes this binary the command lockstep where a script calls it, and where that starts the engine.
+func TestMain(m *testing.M) { testscript.Main(checked{m}, map[string]func(){"lockstep": main}) }
+
+// checked runs the tests and then looks for goroutines that are left.
+type checked struct{ *testing.M }
+
+func (c checked) Run() int {
+	code := c.M.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
+}
+
+// TestScripts runs testdata/script. Scripts in its folder shared are clients of one server, LOCKSTEP_SERVER; they
+// define names of their own. Those in its folder alone run servers themselves.
+func TestScripts(t *testing.T) {
+	server := startDev(t)
+	t.Run("shared", func(t *testing.T) { runScripts(t, "testdata/script/shared", "LOCKSTEP_SERVER="+server) })
+	t.Run("alone", func(t *testing.T) { runScripts(t, "testdata/script/alone") })
+}
+
+// passed are the variables of the test's environment that scripts see: where the engine is.
+var passed = []string{"HOME", "XDG_CACHE_HOME", "LOCKSTEP_ENGINE"}
+
+func runScripts(t *testing.T, dir string, environment ...string) {
+	testscript.Run(t, testscript.Params{
+		Dir: dir, RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			for _, name := range passed {
+				if value, ok := os.LookupEnv(name); ok {
+					env.Setenv(name, value)
+				}
+			}
+			env.Vars = append(env.Vars, environment...)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": cmdJSON, "sigterm": cmdSigterm, "waitfile": cmdWaitFile, "lines": cmdLines, "await": cmdAwait},
+	})
+}
+
+// startDev starts a server that scripts share and returns its URL. It is told to stop when the test ends, and must
+// then end well.
+func startDev(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	var output bytes.Buffer
+	url := filepath.Join(dir, "url")
+	cmd := exec.Command("lockstep", "dev", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--url-file", url)
+	cmd.Stderr, cmd.Stdout, cmd.Dir = &output, &output, dir
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // Wait tells if it had ended before
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the shared server ended with %v:\n%s", err, output.String())
+		}
+	})
+	text, err := awaitFile(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// awaitFile returns what is in a file once there is a whole line.
+func awaitFile(path string) (string, error) {
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if b, err := os.ReadFile(path); err == nil && bytes.HasSuffix(b, []byte("\n")) {
+			return strings.TrimSpace(string(b)), nil
+		}
+		select {
+		case <-deadline:
+			return "", fmt.Errorf("%s is not written after a minute", path)
+		case <-tick.C:
+		}
+	}
+}
+
+// waitfile FILE [VARIABLE] waits until the file is written and sets the variable to what it says.
+func cmdWaitFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: waitfile FILE [VARIABLE]")
+	}
+	text, err := awaitFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(args) == 2 {
+		ts.Setenv(args[1], text)
+	}
+}
+
+// await PATTERN COMMAND... runs a command again and again until its output matches.
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await PATTERN COMMAND...")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ts.Exec(args[1], args[2:]...)
+		if output := ts.ReadFile("stdout") + ts.ReadFile("stderr"); pattern.MatchString(output) {
+			return
+		}
+		select {
+		case <-deadline:
+			ts.Fatalf("%s does not print %q; it ended with %v", args[1], args[0], err)
+		case <-tick.C:
+		}
+	}
+}
+
+// sigterm asks all background commands to stop, as an operator's service manager does.
+func cmdSigterm(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: sigterm")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+	}
+}
+
+// lines N FILE checks how many lines a file has.
+func cmdLines(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: lines N FILE")
+	}
+	if got := strings.Count(ts.ReadFile(args[1]), "\n"); fmt.Sprint(got) != args[0] {
+		ts.Fatalf("%s has %d lines, want %s", args[1], got, args[0])
+	}
+}
+
+// json FILE [PATH=VALUE...] checks that every line of a file is JSON, and what stands in the first of them: PATH is
+// names and indexes joined by dots, VALUE is JSON.
+func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: json FILE [PATH=VALUE...]")
+	}
+	text := ts.ReadFile(args[0])
+	if text == "" {
+		ts.Fatalf("%s is empty, want JSON", args[0])
+	}
+	var first any
+	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		var value any
+		if err := json.Unmarshal([]byte(line), &value); err != nil {
+			ts.Fatalf("line %d is not JSON: %v\n%s", i+1, err, line)
+		}
+		if i == 0 {
+			first = value
+		}
+	}
+	for _, arg := range args[1:] {
+		path, want, ok := strings.Cut(arg, "=")
+		if !ok {
+			ts.Fatalf("%q: expected PATH=VALUE", arg)
+		}
+		got, err := json.Marshal(at(first, strings.Split(path, ".")))
+		ts.Check(err)
+		if string(got) != want {
+			ts.Fatalf("%s = %s, want %s", path, got, want)
+		}
+	}
+}
+
+// at returns what stands at path, or nil.
+func at(value any, path []string) any {
+	for _, name := range path {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[name]
+		case []any:
+			var i int
+			if _, err := fmt.Sscan(name, &i); err != nil || i >= len(v) {
+				return nil
+			}
+			value = v[i]
+		default:
+			return nil
+		}
+	}
+	return value
+}
