@@ -6,9 +6,10 @@ LINT_VERSION  := v2.15.0
 BIN           := $(CURDIR)/bin
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockstep
 FLIGHTS       := $(CACHE)/vega-datasets-3.2.1/flights-3m.parquet
+FEAST         := $(CACHE)/feast-0.66.0
 LINT          := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
-.PHONY: help build engine data demo test check lint test-go race bench fuzz mutations fmt clean
+.PHONY: help build engine data demo test check lint test-go feast race bench fuzz mutations fmt clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +32,7 @@ $(FLIGHTS):
 demo: build engine data ## the whole road on 3,000,000 real flights: define, import, stream, train, read, compare
 	@LOCKSTEP=$(BIN)/lockstep FLIGHTS=$(FLIGHTS) GO=$(GO) sh examples/flights/demo.sh
 
-test: check ## lint and all tests, real engines included
+test: check feast ## lint and all tests, real engines and Feast's client included
 check: lint test-go
 
 $(LINT):
@@ -44,6 +45,15 @@ lint: $(LINT) ## go vet and golangci-lint
 
 test-go: engine data ## the tests alone
 	LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) test -timeout 20m ./...
+
+feast: build engine $(FEAST)/installed ## Feast's own client against a server (pip fetches it into the cache folder)
+	@LOCKSTEP=$(BIN)/lockstep PYTHON=$(FEAST)/bin/python sh examples/feast/check.sh
+
+$(FEAST)/installed: examples/feast/requirements.txt
+	@command -v python3 >/dev/null || { echo "python3 is missing: install Python 3.11 or newer with venv, then run make again" >&2; exit 1; }
+	@rm -rf $(FEAST) && mkdir -p $(CACHE)
+	python3 -m venv $(FEAST) && $(FEAST)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
+	@touch $@
 
 race: engine data ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) test -race -timeout 40m ./...

@@ -94,6 +94,10 @@ func (d describer) responses(r Route) object {
 }
 
 func tag(path string) string {
+	switch path {
+	case PathFeastOnline, PathFeastPush, PathFeastWrite:
+		return "feast"
+	}
 	part, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
 	switch part {
 	case "entities", "sources", "views", "services", "registry":

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
@@ -44,7 +45,7 @@ type Route struct {
 
 // Routes returns all routes, a new slice.
 func Routes() []Route {
-	return append(dataRoutes(), append(registryRoutes(), operateRoutes()...)...)
+	return slices.Concat(dataRoutes(), registryRoutes(), operateRoutes(), feastRoutes())
 }
 
 func dataRoutes() []Route {
@@ -150,5 +151,25 @@ func operateRoutes() []Route {
 		{Method: http.MethodGet, Path: PathReady, Name: "ready", Summary: "The process answers reads", Answer: Health{}},
 		{Method: http.MethodGet, Path: PathMetrics, Name: "metrics", Summary: "Metrics for Prometheus", Scope: ScopeRead, Media: []string{MediaText}},
 		{Method: http.MethodGet, Path: PathOpenAPI, Name: "openapi", Summary: "This description", Answer: Opaque{}},
+	}
+}
+
+func feastRoutes() []Route {
+	return []Route{
+		{
+			Method: http.MethodPost, Path: PathFeastOnline, Name: "feastOnline", Scope: ScopeRead,
+			Summary: "Read features of keys now, as Feast's clients do",
+			Body:    FeastOnlineRequest{}, Answer: FeastOnlineResponse{},
+		},
+		{
+			Method: http.MethodPost, Path: PathFeastPush, Name: "feastPush", Scope: ScopeWrite,
+			Summary: "Push columns of a source, as Feast's clients do",
+			Body:    FeastPushRequest{}, Answer: PushResponse{},
+		},
+		{
+			Method: http.MethodPost, Path: PathFeastWrite, Name: "feastWrite", Scope: ScopeWrite,
+			Summary: "Push columns of a view, as Feast's clients do",
+			Body:    FeastWriteRequest{}, Answer: PushResponse{},
+		},
 	}
 }

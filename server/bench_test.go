@@ -112,6 +112,9 @@ func FuzzOnline(f *testing.F) {
 		f.Add([]byte(tc.req.body))
 	}
 	f.Add([]byte(`{"features":["seats.price"],"entities":{"flight":["9007199254740993",7.0,null],"window":["true",false,null],"day":["2001-06-25","2001-06-25 12:00:00.1234567",null]}}`))
+	f.Add([]byte(`{"feature_service":"delay_model","entities":{"airport":["JFK"],"destination":[null],"flight":[1]},"full_feature_names":true}`))
+	f.Add([]byte(`{"push_source_name":"flights","df":{"origin":["JFK",null],"delay":[1,2.5]},"to":"online_and_offline"}`))
+	f.Add([]byte(`{"feature_view_name":"departures@v2","df":{"airport":["JFK"],"last_delay":[5],"load":[5],"seen":[0],"event_timestamp":["1970-01-01"],"created":[null]}}`))
 	p := &parts{}
 	srv, err := server.New(p.config())
 	if err != nil {
@@ -119,7 +122,7 @@ func FuzzOnline(f *testing.F) {
 	}
 	h := srv.Handler()
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, path := range []string{online, train, events, api.PathRegistryPlan, api.PathVerify} {
+		for _, path := range []string{online, train, events, api.PathRegistryPlan, api.PathVerify, api.PathFeastOnline, api.PathFeastPush, api.PathFeastWrite} {
 			req := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))
 			req.Header.Set("Content-Type", api.MediaJSON)
 			w := httptest.NewRecorder()

@@ -32,16 +32,19 @@ func (s *Server) online(c *gin.Context) error {
 			return fmt.Errorf("read the clock: %w", err)
 		}
 	}
-	for range attempts {
-		if err = s.onlineOnce(c, &req); !errors.Is(err, feature.ErrConflict) {
+	return again(func() error { return s.onlineOnce(c, &req) })
+}
+
+// again reads, and reads again when the definitions changed meanwhile.
+func again(read func() error) error {
+	var err error
+	for range 10 {
+		if err = read(); !errors.Is(err, feature.ErrConflict) {
 			return err
 		}
 	}
 	return err
 }
-
-// attempts bounds how often a read is planned again because its definitions changed meanwhile.
-const attempts = 10
 
 // onlineOnce answers req, all of it from the definitions that are served now.
 func (s *Server) onlineOnce(c *gin.Context, req *onlineRequest) error {
@@ -50,7 +53,7 @@ func (s *Server) onlineOnce(c *gin.Context, req *onlineRequest) error {
 		return err
 	}
 	l := &feature.Lookup{Plan: p.plan, At: req.at}
-	if l.Keys, err = req.keys(p.plan, s.cfg.MaxKeys); err != nil {
+	if l.Keys, err = req.keys(p.plan.Keys, s.cfg.MaxKeys); err != nil {
 		return err
 	}
 	a, err := s.lookup(c.Request.Context(), l, req.path)
@@ -78,7 +81,15 @@ func (s *Server) answer(c *gin.Context, p *compiled, l *feature.Lookup, a *featu
 	buf := buffers.Get().(*[]byte)
 	var counts [4]int
 	b := appendAnswer((*buf)[:0], p, l, a, &counts)
-	b = appendMeta(b, p, a, s.cfg.Lag().Milliseconds())
+	*buf = appendMeta(b, p, a, s.cfg.Lag().Milliseconds())
+	h := c.Writer.Header()
+	h[api.HeaderTypes] = []string{p.types}
+	h[api.HeaderKeyTypes] = []string{p.keyTypes}
+	s.send(c, buf, &counts)
+}
+
+// send writes the answer to a read, counts its values by status and gives the buffer back.
+func (s *Server) send(c *gin.Context, buf *[]byte, counts *[4]int) {
 	for status, n := range counts {
 		if n > 0 {
 			s.metrics.values[status].Add(float64(n))
@@ -86,12 +97,9 @@ func (s *Server) answer(c *gin.Context, p *compiled, l *feature.Lookup, a *featu
 	}
 	h := c.Writer.Header()
 	h["Content-Type"] = jsonHeader
-	h["Content-Length"] = []string{strconv.Itoa(len(b))}
-	h[api.HeaderTypes] = []string{p.types}
-	h[api.HeaderKeyTypes] = []string{p.keyTypes}
-	_, _ = c.Writer.Write(b) // a client that has gone needs no answer
-	if cap(b) <= maxPooled {
-		*buf = b
+	h["Content-Length"] = []string{strconv.Itoa(len(*buf))}
+	_, _ = c.Writer.Write(*buf) // a client that has gone needs no answer
+	if cap(*buf) <= maxPooled {
 		buffers.Put(buf)
 	}
 }
@@ -249,15 +257,15 @@ func later(sc *scanner, name string) error {
 	return fieldError(name, "not supported yet")
 }
 
-// keys returns the key columns of the plan from the request, converted (rule K4). The error names every key
-// that is missing or unknown and every value that cannot be taken, up to a hundred.
-func (r *onlineRequest) keys(p *feature.Plan, limit int) ([][]feature.Value, error) {
-	if err := r.checkNames(p); err != nil {
+// keys returns a column for each of the expected keys from the request, converted (rule K4). The error names
+// every key that is missing or unknown and every value that cannot be taken, up to a hundred.
+func (r *onlineRequest) keys(expected []feature.Field, limit int) ([][]feature.Value, error) {
+	if err := r.checkNames(expected); err != nil {
 		return nil, err
 	}
 	var bad []feature.Detail
-	columns := make([][]feature.Value, len(p.Keys))
-	for i, f := range p.Keys {
+	columns := make([][]feature.Value, len(expected))
+	for i, f := range expected {
 		raw := r.column(f.Name)
 		column, details, err := parseKeys(raw, f, limit)
 		if err != nil {
@@ -265,9 +273,9 @@ func (r *onlineRequest) keys(p *feature.Plan, limit int) ([][]feature.Value, err
 		}
 		columns[i], bad = column, append(bad, details...)
 	}
-	for i, f := range p.Keys {
+	for i, f := range expected {
 		if n, first := len(columns[i]), len(columns[0]); n != first {
-			bad = append(bad, feature.Detail{Field: f.Name, Message: fmt.Sprintf("has %d values, %s has %d", n, p.Keys[0].Name, first)})
+			bad = append(bad, feature.Detail{Field: f.Name, Message: fmt.Sprintf("has %d values, %s has %d", n, expected[0].Name, first)})
 		}
 	}
 	if len(bad) == 0 {
@@ -289,18 +297,18 @@ func (r *onlineRequest) column(name string) []byte {
 	return nil
 }
 
-func (r *onlineRequest) checkNames(p *feature.Plan) error {
+func (r *onlineRequest) checkNames(expected []feature.Field) error {
 	var bad []feature.Detail
-	var expected []string
-	for _, f := range p.Keys {
-		expected = append(expected, f.Name)
+	var names []string
+	for _, f := range expected {
+		names = append(names, f.Name)
 		if r.column(f.Name) == nil {
 			bad = append(bad, feature.Detail{Field: f.Name, Message: "missing: expected an array of " + f.Type.String()})
 		}
 	}
 	for _, k := range r.entities {
-		if feature.FieldIndex(p.Keys, k.name) < 0 {
-			bad = append(bad, feature.Detail{Field: k.name, Message: "unknown key: expected " + strings.Join(expected, ", ")})
+		if feature.FieldIndex(expected, k.name) < 0 {
+			bad = append(bad, feature.Detail{Field: k.name, Message: "unknown key: expected " + strings.Join(names, ", ")})
 		}
 	}
 	if len(bad) == 0 {

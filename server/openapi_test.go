@@ -56,6 +56,9 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 		api.PathRegistryApply:   {path: api.PathRegistryApply, body: `{"files":{}}`},
 		api.PathMaterialize:     {path: api.PathMaterialize, body: `{}`},
 		api.PathVerify:          {path: api.PathVerify, body: `{"features":["departures.load"]}`},
+		api.PathFeastOnline:     {path: api.PathFeastOnline, body: `{"features":["departures:load"],"entities":{"airport":["JFK","LAX"]}}`},
+		api.PathFeastPush:       {path: api.PathFeastPush, body: `{"push_source_name":"flights","df":{"delay":[5]}}`},
+		api.PathFeastWrite:      {path: api.PathFeastWrite, body: `{"feature_view_name":"departures","df":{"airport":["JFK"],"last_delay":[5],"event_timestamp":["2001-06-25"]}}`},
 		api.PathSQL:             {path: api.PathSQL, body: `{"query":"SELECT 1"}`},
 	}
 	for _, r := range api.Routes() {

@@ -102,11 +102,7 @@ func (s *Server) materialize(c *gin.Context) error {
 			return err
 		}
 		if catalog.View(ref.Name, ref.Version) == nil {
-			var known []string
-			for _, v := range catalog.Views {
-				known = append(known, v.Name)
-			}
-			return notFound("view", name, known)
+			return notFound("view", name, viewNames(catalog))
 		}
 	}
 	return stream(s, c, func(ctx context.Context, progress func(api.Progress)) (*api.MaterializeResult, error) {

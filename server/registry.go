@@ -27,6 +27,13 @@ func entityNames(c *feature.Catalog) (out []string) {
 	return out
 }
 
+func viewNames(c *feature.Catalog) (out []string) {
+	for _, v := range c.Views {
+		out = append(out, v.Name)
+	}
+	return out
+}
+
 func (s *Server) sourceNamed(name string) (*feature.Source, error) {
 	c := s.cfg.Catalog()
 	if src := c.Source(name); src != nil {
