@@ -23,6 +23,7 @@ const (
 	PathRegistry        = "/v1/registry"
 	PathRegistryPlan    = "/v1/registry/plan"
 	PathRegistryApply   = "/v1/registry/apply"
+	PathRollback        = "/v1/registry/rollback"
 	PathRegistrySchema  = "/v1/registry/schema"
 	PathStatus          = "/v1/status"
 	PathDeadLetters     = "/v1/deadletters"

@@ -14,6 +14,11 @@ type RegistryRequest struct {
 	Delete  []string          `json:"delete,omitempty" doc:"names to delete, such as view/departures"`
 }
 
+// RollbackRequest asks to make an earlier version of a service its newest again.
+type RollbackRequest struct {
+	Service string `json:"service" doc:"NAME for the version before the newest, or NAME@VERSION"`
+}
+
 // Definition is what the registry knows of one name.
 type Definition struct {
 	Kind        string              `json:"kind"`

@@ -91,6 +91,7 @@ func trainingParams() []Param {
 		{Name: "time", Type: "string"},
 		{Name: "keys", Type: "string", Many: true, Doc: "KEY=COLUMN"},
 		{Name: "clock", Type: "string"},
+		{Name: "cut", Type: "string"},
 		{Name: "format", Type: "string", Doc: "of the answer"},
 		{Name: "spine_format", Type: "string", Doc: "of the body; by the content type or the file name when left out"},
 	}
@@ -120,6 +121,10 @@ func registryRoutes() []Route {
 		},
 		post(PathRegistryPlan, "plan", "Say what applying definitions would change"),
 		post(PathRegistryApply, "apply", "Apply definitions"),
+		{
+			Method: http.MethodPost, Path: PathRollback, Name: "rollback", Scope: ScopeAdmin, Body: RollbackRequest{}, Answer: Opaque{},
+			Summary: "Make an earlier version of a service its newest again, as a new version",
+		},
 		get(PathRegistrySchema, "schema", "The JSON Schema of definitions, for editors", Opaque{}),
 	}
 }

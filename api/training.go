@@ -15,6 +15,7 @@ type TrainingRequest struct {
 	Time     string            `json:"time,omitempty" doc:"the time column of the spine; the only one of event_timestamp, ts and time when left out"`
 	Keys     map[string]string `json:"keys,omitempty" doc:"for a key name the spine column that holds it, where they differ"`
 	Clock    string            `json:"clock,omitempty" doc:"event (the default) or available"`
+	Cut      string            `json:"cut,omitempty" doc:"make the set of what the history held up to a sequence of the log, SEQ or LOG:SEQ, as in a set's metadata (rule G2); of all it holds when left out"`
 	Format   string            `json:"format,omitempty" doc:"parquet (the default), arrow, feather, csv or jsonl"`
 }
 

@@ -1,10 +1,28 @@
 package feature
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Cut is a state of the world that a value is a function of (rules C1 and C3): everything that the log says up
 // to and including a sequence, imports included.
 type Cut struct {
 	Log string `json:"log"` // identity of the log; sequences of different logs do not compare
 	Seq uint64 `json:"seq"`
+}
+
+// ParseCut reads "SEQ", or "LOG:SEQ" to name the log that the sequence is of.
+func ParseCut(s string) (Cut, error) {
+	log, seq, found := strings.Cut(s, ":")
+	if !found {
+		log, seq = "", s
+	}
+	n, err := strconv.ParseUint(seq, 10, 64)
+	if err != nil || found && log == "" {
+		return Cut{}, Errorf(CodeInvalid, "cut %q: expected a sequence of the log such as 81234, or LOG:81234", s)
+	}
+	return Cut{Log: log, Seq: n}, nil
 }
 
 // Cell is the answer for one feature and one key.

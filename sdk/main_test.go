@@ -188,6 +188,10 @@ func (b *backend) Apply(ctx context.Context, r *api.RegistryRequest) (any, error
 	return b.Plan(ctx, r)
 }
 
+func (b *backend) Rollback(_ context.Context, service string) (any, error) {
+	return map[string]any{"service": service}, b.failure()
+}
+
 func (b *backend) Status(context.Context) (*api.Status, error) {
 	return &api.Status{Version: "v1", Revision: 7, Replica: &api.ReplicaStatus{LagMS: 2}}, b.failure()
 }

@@ -21,6 +21,17 @@ func (c *Client) Apply(ctx context.Context, req api.RegistryRequest) (json.RawMe
 	return c.change(ctx, api.PathRegistryApply, req, false)
 }
 
+// Rollback makes the version of a service (NAME) before its newest, or the one named (NAME@VERSION), its newest again,
+// as a new version, and says what changed, as the registry's JSON.
+func (c *Client) Rollback(ctx context.Context, service string) (json.RawMessage, error) {
+	k, err := post(api.PathRollback, api.RollbackRequest{Service: service})
+	if err != nil {
+		return nil, err
+	}
+	var out json.RawMessage
+	return out, c.json(ctx, k, &out)
+}
+
 func (c *Client) change(ctx context.Context, path string, req api.RegistryRequest, repeat bool) (json.RawMessage, error) {
 	k, err := post(path, req)
 	if err != nil {

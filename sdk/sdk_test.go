@@ -364,6 +364,10 @@ func TestDescriptions(t *testing.T) {
 			r, err := c.Plan(ctx, api.RegistryRequest{Files: map[string]string{"a": ""}})
 			return string(r), err
 		},
+		`{"service":"delay_model@2"}`: func() (string, error) {
+			r, err := c.Rollback(ctx, "delay_model@2")
+			return string(r), err
+		},
 		`{"files":0}`: func() (string, error) {
 			r, err := c.Apply(ctx, api.RegistryRequest{Files: map[string]string{}})
 			return string(r), err

@@ -31,6 +31,7 @@ type TrainingRequest struct {
 	Time   string            // the spine's time column; "" for the only one of event_timestamp, ts and time
 	Keys   map[string]string // for a key name the spine column that holds it, where they differ
 	Clock  feature.Clock
+	Cut    string // SEQ or LOG:SEQ of a set's metadata makes the same set again (rule G2); "" for all that the history holds
 	Format string // of TrainingFile: parquet (the default), arrow, feather, csv or jsonl
 }
 
@@ -138,7 +139,7 @@ func (c *Client) training(ctx context.Context, req TrainingRequest) (*http.Respo
 	}
 	body := api.TrainingRequest{
 		Service: req.Service, Features: req.Features, SpineSQL: req.SQL, KeysAll: req.KeysAll,
-		Time: req.Time, Keys: req.Keys, Clock: req.Clock.String(), Format: req.Format,
+		Time: req.Time, Keys: req.Keys, Clock: req.Clock.String(), Cut: req.Cut, Format: req.Format,
 	}
 	if !req.At.IsZero() {
 		body.At = req.At.UTC().Format(time.RFC3339Nano)
@@ -160,7 +161,7 @@ func (c *Client) training(ctx context.Context, req TrainingRequest) (*http.Respo
 
 func (c *Client) trainingUpload(ctx context.Context, req TrainingRequest) (*http.Response, error) {
 	query := url.Values{"clock": {req.Clock.String()}}
-	for name, value := range map[string]string{"service": req.Service, "time": req.Time, "format": req.Format, "spine_format": req.FileFormat} {
+	for name, value := range map[string]string{"service": req.Service, "time": req.Time, "cut": req.Cut, "format": req.Format, "spine_format": req.FileFormat} {
 		if value != "" {
 			query.Set(name, value)
 		}

@@ -109,7 +109,7 @@ func badTraining() []bad {
 		{"training: column twice", post(`{` + svc + `,"spine":{"columns":["a","a"],"rows":[[1,2]]}}`), 400, `invalid: field spine: the column "a" comes twice`},
 		{"training: no columns", post(`{` + svc + `,"spine":{"rows":[[1]]}}`), 400, "invalid: field spine: it needs columns and rows"},
 		{"training: unknown in spine", post(`{` + svc + `,"spine":{"cols":[]}}`), 400, `invalid: field spine: unknown field "cols": expected one of columns, rows`},
-		{"training: unknown field", post(`{"servic":"x"}`), 400, `invalid: unknown field "servic": expected one of service, features, spine, spine_sql, keys_all, at, time, keys, clock, format`},
+		{"training: unknown field", post(`{"servic":"x"}`), 400, `invalid: unknown field "servic": expected one of service, features, spine, spine_sql, keys_all, at, time, keys, clock, cut, format`},
 		{"training: kind", post(`{` + svc + `,"keys":{"airport":5}}`), 400, "invalid: field keys: expected a string, got number"},
 		{"training: clock", post(`{` + svc + `,"clock":"wall"}`), 400, `invalid: unknown clock "wall": expected event or available`},
 		{"training: format", post(`{` + svc + `,"format":"xls"}`), 400, `invalid: unknown format "xls": expected parquet, arrow, feather, csv, jsonl`},

@@ -181,6 +181,10 @@ func (p *parts) Apply(ctx context.Context, r *api.RegistryRequest) (any, error) 
 	return p.Plan(ctx, r)
 }
 
+func (p *parts) Rollback(_ context.Context, service string) (any, error) {
+	return map[string]any{"service": service}, p.failed
+}
+
 func (p *parts) Status(context.Context) (*api.Status, error) {
 	return &api.Status{Version: "v1", Started: time.Unix(1e9, 0).UTC(), Roles: []string{"serve"}, Revision: 7, Log: &api.LogStatus{ID: "l", Last: 5}}, p.failed
 }

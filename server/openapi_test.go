@@ -54,6 +54,7 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 		api.PathServiceVersions: {path: "/v1/services/delay_model/versions"},
 		api.PathRegistryPlan:    {path: api.PathRegistryPlan, body: `{"files":{"a.yaml":"x"},"upgrade":["a"],"delete":[]}`},
 		api.PathRegistryApply:   {path: api.PathRegistryApply, body: `{"files":{}}`},
+		api.PathRollback:        {path: api.PathRollback, body: `{"service":"delay_model@1"}`},
 		api.PathMaterialize:     {path: api.PathMaterialize, body: `{}`},
 		api.PathVerify:          {path: api.PathVerify, body: `{"features":["departures.load"]}`},
 		api.PathFeastOnline:     {path: api.PathFeastOnline, body: `{"features":["departures:load"],"entities":{"airport":["JFK","LAX"]}}`},

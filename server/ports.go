@@ -31,7 +31,8 @@ type Training struct {
 	Time   string            // the spine's time column; "" to find it
 	Keys   map[string]string // for a key name the spine column that holds it, where they differ
 	Clock  feature.Clock
-	Format string // one of api.Formats
+	Cut    *feature.Cut // what the history held then (rule G2), its Log "" if the caller did not say; nil for now
+	Format string       // one of api.Formats
 }
 
 // Spine says where the rows of a training set come from. Exactly one of File, SQL and KeysAll is set.
@@ -83,7 +84,7 @@ type Import struct {
 	Replace bool   // rule E2
 }
 
-// Registry describes, compares and applies definitions. What Plan and Apply return is encoded with encoding/json.
+// Registry describes, compares and applies definitions. What Plan, Apply and Rollback return is encoded with encoding/json.
 type Registry interface {
 	// Describe describes the name, or everything that is registered when it is "".
 	Describe(name string) ([]api.Definition, error)
@@ -91,6 +92,8 @@ type Registry interface {
 	Plan(ctx context.Context, r *api.RegistryRequest) (any, error)
 	// Apply makes the change and says what it was.
 	Apply(ctx context.Context, r *api.RegistryRequest) (any, error)
+	// Rollback makes an earlier version of a service, NAME or NAME@VERSION, its newest and says what it was.
+	Rollback(ctx context.Context, service string) (any, error)
 }
 
 // Operator says how the process is.

@@ -236,6 +236,29 @@ func (s *Server) change(c *gin.Context, do func(context.Context, *api.RegistryRe
 	return nil
 }
 
+func (s *Server) rollback(c *gin.Context) error {
+	if s.cfg.Registry == nil {
+		return absent("keep definitions")
+	}
+	body, err := s.readJSON(c)
+	if err != nil {
+		return err
+	}
+	var req api.RollbackRequest
+	if err := decode(body, &req); err != nil {
+		return err
+	}
+	if req.Service == "" {
+		return fieldError("service", "missing: expected NAME or NAME@VERSION")
+	}
+	plan, err := s.cfg.Registry.Rollback(c.Request.Context(), req.Service)
+	if err != nil {
+		return err
+	}
+	writeJSON(c, http.StatusOK, plan)
+	return nil
+}
+
 func (s *Server) registrySchema(c *gin.Context) error {
 	if s.cfg.Schema == nil {
 		return absent("keep definitions")

@@ -105,6 +105,7 @@ func (s *Server) routes() map[string]handler {
 		api.PathRegistry:        s.definitions,
 		api.PathRegistryPlan:    s.registryPlan,
 		api.PathRegistryApply:   s.registryApply,
+		api.PathRollback:        s.rollback,
 		api.PathRegistrySchema:  s.registrySchema,
 		api.PathStatus:          s.status,
 		api.PathDeadLetters:     s.deadLetters,

@@ -158,6 +158,13 @@ func (s *Server) training(req *api.TrainingRequest) (*Training, error) {
 	if t.Clock, err = feature.ParseClock(req.Clock); err != nil {
 		return nil, err
 	}
+	if req.Cut != "" {
+		cut, err := feature.ParseCut(req.Cut)
+		if err != nil {
+			return nil, err
+		}
+		t.Cut = &cut
+	}
 	var known []string
 	for _, k := range t.Plan.Keys {
 		known = append(known, k.Name)
@@ -246,7 +253,7 @@ func tableLines(raw json.RawMessage) ([]byte, error) {
 // trainingFromFile reads a request whose body is the spine. The caller removes the spine's file.
 func (s *Server) trainingFromFile(c *gin.Context) (*Training, error) {
 	req := api.TrainingRequest{
-		Service: c.Query("service"), Time: c.Query("time"), Clock: c.Query("clock"), Format: c.Query("format"), Keys: map[string]string{},
+		Service: c.Query("service"), Time: c.Query("time"), Clock: c.Query("clock"), Cut: c.Query("cut"), Format: c.Query("format"), Keys: map[string]string{},
 	}
 	for _, list := range c.QueryArray("features") {
 		req.Features = append(req.Features, strings.Split(list, ",")...)

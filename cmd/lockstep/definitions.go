@@ -266,6 +266,35 @@ func (a *app) versionsCommand() *cobra.Command {
 	}
 }
 
+func (a *app) rollbackCommand() *cobra.Command {
+	to := 0
+	cmd := &cobra.Command{
+		Use:   "rollback SERVICE",
+		Short: "Make an earlier version of a service its newest again",
+		Long: `Make an earlier version of a service its newest again, as a new version with the same list and the same versions
+of views: nothing is loaded, because views that a version pins are online. Without --to it is the version before
+the newest. No version number ever means two things.`,
+		Example: `  lockstep rollback purchase_model
+  lockstep rollback purchase_model --to 3`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			service := args[0]
+			if cmd.Flags().Changed("to") {
+				service += "@" + strconv.Itoa(to)
+			}
+			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				raw, err := client.Rollback(cmd.Context(), service)
+				if err != nil {
+					return err
+				}
+				return a.printPlan(raw)
+			})
+		},
+	}
+	cmd.Flags().IntVar(&to, "to", 0, "the version to go back to (default the one before the newest)")
+	return cmd
+}
+
 // pins writes view versions as view@2, in order of name.
 func pins(views map[string]int) string {
 	var out []string

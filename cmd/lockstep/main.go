@@ -120,7 +120,7 @@ lockstep.yaml, in this order.`,
 	flags.String("log-level", "warn", "what to log: debug, info, warn or error")
 	root.AddCommand(
 		a.initCommand(), a.devCommand(), a.serveCommand(), a.planCommand(), a.applyCommand(),
-		a.listCommand(), a.describeCommand(), a.versionsCommand(), a.importCommand(), a.pushCommand(), a.materializeCommand(),
+		a.listCommand(), a.describeCommand(), a.versionsCommand(), a.rollbackCommand(), a.importCommand(), a.pushCommand(), a.materializeCommand(),
 		a.trainCommand(), a.getCommand(), a.verifyCommand(), a.deadLettersCommand(), a.sqlCommand(), a.statusCommand(),
 		a.engineCommand(), a.schemaCommand(),
 	)

@@ -95,8 +95,8 @@ func (a *app) printVector(resp *sdk.OnlineResponse) error {
 
 // training is what the flags of train say.
 type training struct {
-	spine, sql, keysAll, at, out, format, time, clock string
-	keys                                              map[string]string
+	spine, sql, keysAll, at, out, format, time, clock, cut string
+	keys                                                   map[string]string
 }
 
 func (a *app) trainCommand() *cobra.Command {
@@ -107,10 +107,11 @@ func (a *app) trainCommand() *cobra.Command {
 		Long: `Make a training set. The spine says for which keys and times: a file (--spine), a query (--spine-sql) or every
 key of an entity (--keys-all ENTITY, at --at). Its rows and columns are kept, in order; the features follow.
 What it was made from (service and view versions, log sequence, import generations) is in the file's metadata,
-for CSV and JSON lines in OUT.meta.json beside it.`,
+for CSV and JSON lines in OUT.meta.json beside it. The same service version at the same --cut makes the same set again.`,
 		Example: `  lockstep train purchase_model --spine spine.csv --out training.parquet
   lockstep train delay_model --spine flights.parquet --time ts --keys airport=origin --out training.arrow
-  lockstep train purchase_model --keys-all customer --at 2026-04-01T00:00:00Z --out all.csv --clock available`,
+  lockstep train purchase_model --keys-all customer --at 2026-04-01T00:00:00Z --out all.csv --clock available
+  lockstep train purchase_model@2 --spine spine.csv --cut 81234 --out again.parquet`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.train(cmd, args[0], &t) },
 	}
@@ -124,6 +125,7 @@ for CSV and JSON lines in OUT.meta.json beside it.`,
 	f.StringVar(&t.time, "time", "", "time column of the spine (default: the only one of event_timestamp, ts, time)")
 	f.StringToStringVar(&t.keys, "keys", nil, "spine column of a key, where named otherwise: KEY=COLUMN")
 	f.StringVar(&t.clock, "clock", "event", "event: all events by event time; available: only what was available at the row's time")
+	f.StringVar(&t.cut, "cut", "", "make the set of what the history held at this sequence of the log, SEQ or LOG:SEQ (default: all it holds)")
 	_ = cmd.MarkFlagRequired("out") // the flag exists
 	cmd.MarkFlagsOneRequired("spine", "spine-sql", "keys-all")
 	cmd.MarkFlagsMutuallyExclusive("spine", "spine-sql", "keys-all")
@@ -162,7 +164,7 @@ func (a *app) train(cmd *cobra.Command, service string, t *training) error {
 
 // request makes the request that the flags say; closeSpine closes the spine's file.
 func (t *training) request(service string) (req sdk.TrainingRequest, closeSpine func(), err error) {
-	req = sdk.TrainingRequest{Service: service, SQL: t.sql, KeysAll: t.keysAll, Time: t.time, Keys: t.keys}
+	req = sdk.TrainingRequest{Service: service, SQL: t.sql, KeysAll: t.keysAll, Time: t.time, Keys: t.keys, Cut: t.cut}
 	closeSpine = func() {}
 	if strings.Contains(service, ".") {
 		req.Service, req.Features = "", strings.Split(service, ",")

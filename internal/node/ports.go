@@ -126,6 +126,10 @@ func (n definitions) Apply(ctx context.Context, r *api.RegistryRequest) (any, er
 	return plan, nil
 }
 
+func (n definitions) Rollback(ctx context.Context, service string) (any, error) {
+	return n.registry.Rollback(ctx, service)
+}
+
 // Materialize returns when the replica of this process has everything that the log said at the call.
 func (n materializer) Materialize(ctx context.Context, r *api.MaterializeRequest, progress func(api.Progress)) (*api.MaterializeResult, error) {
 	views, err := n.chosen(r.Views)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/rowfile"
@@ -26,7 +28,7 @@ func (n trainer) Train(ctx context.Context, t *server.Training) (*server.Trainin
 	if err != nil {
 		return nil, err
 	}
-	cut, err := n.fresh(ctx)
+	cut, err := n.cut(ctx, t.Cut)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +54,27 @@ func (n trainer) Train(ctx context.Context, t *server.Training) (*server.Trainin
 		return errors.Join(err, set.Close())
 	}
 	return &server.TrainingSet{Fields: set.Fields, Meta: meta, Write: write}, nil
+}
+
+// cut returns the state that a training set is made of: the one asked for, or that of now.
+func (n trainer) cut(ctx context.Context, asked *feature.Cut) (feature.Cut, error) {
+	if asked == nil {
+		return n.fresh(ctx)
+	}
+	cut := feature.Cut{Log: cmp.Or(asked.Log, n.log.ID()), Seq: asked.Seq}
+	if cut.Log != n.log.ID() {
+		return cut, feature.Errorf(feature.CodeInvalid, "cut: sequence %d is of log %s, this log is %s", cut.Seq, cut.Log, n.log.ID())
+	}
+	_, head, err := n.log.Bounds(ctx)
+	if err != nil {
+		return cut, err
+	}
+	if cut.Seq > head {
+		return cut, feature.Errorf(feature.CodeInvalid, "cut: the log has %d entries, there is no sequence %d yet", head, cut.Seq)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return cut, n.covered.Wait(ctx, cut.Seq)
 }
 
 // openSpine opens the spine's file with its keys and its time read as what they are.
