@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"feature":           {},
 	"api":               {"feature"},
 	"internal/asof":     {"feature"},
+	"internal/agg":      {"feature"},
 	"internal/wire":     {"feature", "internal/asof"},
 	"internal/eventlog": {"feature", "internal/wire"},
 	"internal/rowjson":  {"feature"},
