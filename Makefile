@@ -9,7 +9,7 @@ FLIGHTS       := $(CACHE)/vega-datasets-3.2.1/flights-3m.parquet
 FEAST         := $(CACHE)/feast-0.66.0
 LINT          := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
-.PHONY: help build engine data demo test check lint test-go feast race bench fuzz mutations fmt clean
+.PHONY: help build engine data demo test check lint test-go feast race bench fuzz mutations compose fmt clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 
 mutations: engine ## apply each listed change to the law and see the suite fail
 	$(GO) run ./internal/mutate testdata/mutations.txt
+
+compose: ## check docker-compose.yml (needs Docker Compose)
+	@if command -v docker-compose >/dev/null; then docker-compose config -q; else docker compose config -q; fi
 
 fmt: $(LINT) ## format
 	$(LINT) fmt ./...

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/lockstepfs/lockstep/api"
 	"github.com/lockstepfs/lockstep/feature"
-	"github.com/lockstepfs/lockstep/internal/chdb"
 	"github.com/lockstepfs/lockstep/sdk"
 )
 
@@ -171,39 +169,4 @@ func (a *app) printStatus(s *api.Status) error {
 		rows = append(rows, []string{"stale", stale})
 	}
 	return a.table(rows)
-}
-
-func (a *app) engineCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "engine",
-		Short:   "The embedded ClickHouse engine",
-		Example: "  lockstep engine install",
-	}
-	install := &cobra.Command{
-		Use:     "install",
-		Short:   "Fetch the ClickHouse engine (libchdb) with npm, once",
-		Long:    `Fetch libchdb, the ClickHouse engine as a library, from the npm registry into the cache folder. What is there already is not fetched again.`,
-		Example: "  lockstep engine install",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := chdb.CacheDir()
-			if err != nil {
-				return err
-			}
-			progress := a.err
-			if a.cfg.JSON {
-				progress = io.Discard
-			}
-			path, err := chdb.Install(cmd.Context(), dir, progress)
-			if err != nil {
-				return err
-			}
-			if a.cfg.JSON {
-				return a.printJSON(map[string]string{"library": path})
-			}
-			return a.line("the engine is at %s", path)
-		},
-	}
-	cmd.AddCommand(install)
-	return cmd
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,8 +18,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain makes this binary the command lockstep where a script calls it, and where that starts the engine.
-func TestMain(m *testing.M) { testscript.Main(checked{m}, map[string]func(){"lockstep": main}) }
+// TestMain makes this binary the commands lockstep and nats-server where a test calls them, and the engine where
+// lockstep starts it.
+func TestMain(m *testing.M) {
+	testscript.Main(checked{m}, map[string]func(){"lockstep": main, "nats-server": natsServer})
+}
 
 // checked runs the tests and then looks for goroutines that are left.
 type checked struct{ *testing.M }
@@ -61,24 +65,12 @@ func runScripts(t *testing.T, dir string, environment ...string) {
 	})
 }
 
-// startDev starts a server that scripts share and returns its URL. It is told to stop when the test ends, and must
-// then end well.
+// startDev starts a server that scripts share and returns its URL.
 func startDev(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	var output bytes.Buffer
 	url := filepath.Join(dir, "url")
-	cmd := exec.Command("lockstep", "dev", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--url-file", url)
-	cmd.Stderr, cmd.Stdout, cmd.Dir = &output, &output, dir
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // Wait tells if it had ended before
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the shared server ended with %v:\n%s", err, output.String())
-		}
-	})
+	background(t, nil, "lockstep", "dev", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--url-file", url)
 	text, err := awaitFile(url)
 	if err != nil {
 		t.Fatal(err)
@@ -86,21 +78,69 @@ func startDev(t *testing.T) string {
 	return text
 }
 
-// awaitFile returns what is in a file once there is a whole line.
-func awaitFile(path string) (string, error) {
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if b, err := os.ReadFile(path); err == nil && bytes.HasSuffix(b, []byte("\n")) {
-			return strings.TrimSpace(string(b)), nil
+// background starts a command with the settings of env and no others. When the test ends it is asked to stop, and
+// must then end well.
+func background(t *testing.T, env []string, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	var output bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr, cmd.Dir = &output, &output, t.TempDir()
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); !strings.HasPrefix(name, "LOCKSTEP_") || slices.Contains(passed, name) {
+			cmd.Env = append(cmd.Env, v)
 		}
+	}
+	cmd.Env = append(cmd.Env, env...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // Wait tells if it had ended before
+		err := cmd.Wait()
+		if err != nil {
+			t.Errorf("%s %s ended with %v", name, strings.Join(args, " "), err)
+		}
+		if t.Failed() {
+			t.Logf("%s %s printed:\n%s", name, strings.Join(args, " "), output.String())
+		}
+	})
+	return cmd
+}
+
+// await returns once ok does, and fails the test with what if that takes a minute.
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	if !eventually(ok) {
+		t.Fatal(what)
+	}
+}
+
+// eventually asks ok again and again, for a minute, and reports whether it was true in the end.
+func eventually(ok func() bool) bool {
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
 		select {
 		case <-deadline:
-			return "", fmt.Errorf("%s is not written after a minute", path)
+			return false
 		case <-tick.C:
 		}
 	}
+	return true
+}
+
+// awaitFile returns what is in a file once there is a whole line.
+func awaitFile(path string) (text string, err error) {
+	written := eventually(func() bool {
+		b, err := os.ReadFile(path)
+		text = string(b)
+		return err == nil && strings.HasSuffix(text, "\n")
+	})
+	if !written {
+		return "", fmt.Errorf("%s is not written after a minute", path)
+	}
+	return strings.TrimSpace(text), nil
 }
 
 // waitfile FILE [VARIABLE] waits until the file is written and sets the variable to what it says.
@@ -122,19 +162,12 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern, err := regexp.Compile(args[0])
 	ts.Check(err)
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ts.Exec(args[1], args[2:]...)
-		if output := ts.ReadFile("stdout") + ts.ReadFile("stderr"); pattern.MatchString(output) {
-			return
-		}
-		select {
-		case <-deadline:
-			ts.Fatalf("%s does not print %q; it ended with %v", args[1], args[0], err)
-		case <-tick.C:
-		}
+	found := eventually(func() bool {
+		err = ts.Exec(args[1], args[2:]...)
+		return pattern.MatchString(ts.ReadFile("stdout") + ts.ReadFile("stderr"))
+	})
+	if !found {
+		ts.Fatalf("%s does not print %q; it ended with %v", args[1], args[0], err)
 	}
 }
 

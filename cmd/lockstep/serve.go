@@ -29,7 +29,7 @@ func addServing(cmd *cobra.Command) {
 	f.String("nats", "", "URL of NATS servers with JetStream (default: one in this process)")
 	f.String("nats-listen", "", "address at which the embedded NATS server takes other producers, such as 127.0.0.1:4222")
 	f.String("clickhouse", "", "URL of a ClickHouse server, http(s):// or clickhouse:// (default: the embedded engine)")
-	f.String("database", "lockstep", "ClickHouse database")
+	f.String("database", "", "ClickHouse database (default: that of the URL, else lockstep)")
 	f.String("durability", "fsync", "what acknowledged means for the embedded log: fsync (on disk) or os")
 	f.Int64("log-bytes", 64<<30, "most bytes of the log; a full log refuses, it loses nothing")
 	f.String("log-age", "", "longest life of a log entry, such as 30d (default: no end)")

@@ -74,7 +74,7 @@ func TestRemote(t *testing.T) {
 		t.Fatalf("build nats-server (run: go mod download): %v\n%s", err, out)
 	}
 	for name, test := range map[string]func(*testing.T, string){
-		"Killed": testKilled, "Down": testDown, "SmallPayload": testSmallPayload, "NoJetStream": testNoJetStream,
+		"Killed": testKilled, "Down": testDown, "SmallPayload": testSmallPayload, "NoJetStream": testNoJetStream, "NoRoom": testNoRoom,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, bin) })
 	}
@@ -287,5 +287,14 @@ func testNoJetStream(t *testing.T, bin string) {
 	_, err := eventlog.Open(within(t), eventlog.Config{URL: strings.Replace(server.url(), "//", "//a:b@", 1)})
 	if !errors.Is(err, feature.ErrUnavailable) || !strings.Contains(err.Error(), "JetStream") {
 		t.Errorf("Open of an account without JetStream: %v, want %s that says so", err, feature.CodeUnavailable)
+	}
+}
+
+// testNoRoom: a log that may become larger than the server's disk is refused in words that say what to do.
+func testNoRoom(t *testing.T, bin string) {
+	s := startNATS(t, bin, "")
+	_, err := eventlog.Open(within(t), eventlog.Config{URL: s.url(), MaxBytes: 1 << 50})
+	if !errors.Is(err, feature.ErrInvalid) || !strings.Contains(err.Error(), "lower log-bytes, or raise max_file_store") {
+		t.Errorf("Open of a log of a PiB: %v", err)
 	}
 }

@@ -28,6 +28,9 @@ const (
 	inboxPrefix  = "lockstep.in."
 )
 
+// noStorage is JetStream's refusal of a stream that may become larger than what the server has left.
+const noStorage jetstream.ErrorCode = 10047
+
 // idKey is the place of a stream's identity in its metadata.
 const idKey = "lockstep_id"
 
@@ -91,6 +94,10 @@ func (l *Log) ensure(ctx context.Context, want jetstream.StreamConfig) (string, 
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
 			s, err = l.js.Stream(ctx, want.Name)
 		}
+	}
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok && e.ErrorCode == noStorage {
+		return "", feature.Errorf(feature.CodeInvalid, "stream %s may take %d GiB, for which NATS at %s has no room: lower log-bytes, or raise max_file_store in the servers' jetstream block (without it they lend out three quarters of the free disk): %w",
+			want.Name, want.MaxBytes/gib, l.where(), err)
 	}
 	if err != nil {
 		return "", feature.Errorf(feature.CodeUnavailable, "open stream %s at %s: %w", want.Name, l.where(), err)

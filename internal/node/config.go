@@ -39,7 +39,7 @@ type Config struct {
 	LogAge     time.Duration // longest life of a log entry; 0 means no end
 
 	ClickHouse string // URL of a server; "" embeds the engine
-	Database   string // default lockstep
+	Database   string // default: that of the URL, else lockstep
 	Engine     string // path of libchdb; "" searches the usual places
 
 	CacheBytes int64 // memory for decoded states; default 256 MiB
@@ -56,7 +56,6 @@ type Token struct {
 
 func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:7600")
-	c.Database = cmp.Or(c.Database, "lockstep")
 	c.LogBytes = cmp.Or(c.LogBytes, 64<<30)
 	c.CacheBytes = cmp.Or(c.CacheBytes, 256<<20)
 	if len(c.Roles) == 0 {
