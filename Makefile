@@ -9,7 +9,7 @@ FLIGHTS       := $(CACHE)/vega-datasets-3.2.1/flights-3m.parquet
 FEAST         := $(CACHE)/feast-0.66.0
 LINT          := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
-.PHONY: help build engine data demo test check lint test-go feast race bench fuzz mutations compose fmt clean
+.PHONY: help build engine data demo test check lint test-go feast kill race bench fuzz mutations compose fmt clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ lint: $(LINT) ## go vet and golangci-lint
 	$(LINT) run ./...
 
 test-go: engine data ## the tests alone
-	LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) test -timeout 20m ./...
+	LOCKSTEP_BIN=$(BIN)/lockstep LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) test -timeout 20m ./...
 
 feast: build engine $(FEAST)/installed ## Feast's own client against a server (pip fetches it into the cache folder)
 	@LOCKSTEP=$(BIN)/lockstep PYTHON=$(FEAST)/bin/python sh examples/feast/check.sh
@@ -55,8 +55,12 @@ $(FEAST)/installed: examples/feast/requirements.txt
 	python3 -m venv $(FEAST) && $(FEAST)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
 	@touch $@
 
+kill: engine ## kill every process at random moments, ROUNDS times (default 200); SEED and VICTIM repeat a round
+	LOCKSTEP_BIN=$(BIN)/lockstep LOCKSTEP_KILL_ROUNDS=$(or $(ROUNDS),200) LOCKSTEP_KILL_SEED=$(SEED) LOCKSTEP_KILL_VICTIM=$(VICTIM) \
+		$(GO) test -v -count 1 -timeout 24h -run TestKill ./internal/killtest
+
 race: engine data ## the tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) test -race -timeout 40m ./...
+	CGO_ENABLED=1 LOCKSTEP_BIN=$(BIN)/lockstep LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) test -race -timeout 40m ./...
 
 bench: engine data ## the benchmarks, with a table at the end
 	LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) run ./bench

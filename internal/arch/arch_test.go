@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"internal/semtest":  {"feature", "registry"},
 	"internal/chtest":   {"internal/chdb"},
 	"internal/mutate":   {},
+	"internal/killtest": {},
 	"internal/arch":     {},
 	"internal/node": {
 		"feature", "api", "internal/asof", "internal/chdb", "internal/eventlog", "internal/gate", "internal/rowfile", "internal/verify",
@@ -58,7 +59,7 @@ var allowed = map[string][]string{
 var inTests = []string{"server", "internal/chtest", "internal/oracle", "internal/semtest", "internal/chdb", "internal/rowfile", "registry"}
 
 // everything lists the packages whose tests may import any package: they compare executions.
-var everything = []string{"internal/semtest", "internal/node", "cmd/lockstep", "materialize", "internal/verify"}
+var everything = []string{"internal/semtest", "internal/node", "cmd/lockstep", "materialize", "internal/verify", "internal/killtest"}
 
 // stdOnly lists the packages that import nothing third-party.
 var stdOnly = []string{"feature", "api", "internal/asof", "internal/oracle", "sdk"}

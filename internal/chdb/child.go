@@ -126,8 +126,11 @@ func (c *child) run(ctx context.Context, orphan <-chan struct{}) error {
 	abort()
 	c.finish(ctx, server, bridge)
 	select {
-	case <-orphan:
-		os.RemoveAll(filepath.Dir(c.cfg.Socket)) // nobody else will
+	case <-orphan: // nobody else will
+		os.Remove(c.cfg.Socket)
+		if dir := filepath.Dir(c.cfg.Socket); dir != c.cfg.Dir {
+			os.Remove(dir)
+		}
 	default:
 	}
 	return c.lock.Close()

@@ -38,11 +38,11 @@ type Engine struct {
 // stops it. It returns nil then, and an error when the engine cannot start: the library does not load, or the data
 // directory is in use (ErrInUse).
 func (e *Engine) Run(ctx context.Context) error {
-	dir, err := socketDir()
+	dir, remove, err := socketDir(e.cfg.Dir)
 	if err != nil {
 		return e.end(err)
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	return e.end(e.supervise(ctx, filepath.Join(dir, "engine.sock")))
 }
 
@@ -199,15 +199,22 @@ func (e *Engine) broadcast() {
 	e.changed = make(chan struct{})
 }
 
-// socketDir makes a private folder whose path is short enough: the address of a unix socket has at most 107 bytes.
-func socketDir() (string, error) {
+// longestSocketDir leaves room for the socket's name: the address of a unix socket has at most 107 bytes.
+const longestSocketDir = 90
+
+// socketDir returns the folder of the socket: the data directory, where a socket that a kill left behind is found by the next
+// child, or, if its path is too long, a private temporary folder. remove removes a temporary one.
+func socketDir(data string) (dir string, remove func(), err error) {
+	if len(data) <= longestSocketDir {
+		return data, func() {}, nil
+	}
 	root := os.TempDir()
 	if len(root) > 60 {
 		root = "/tmp"
 	}
-	dir, err := os.MkdirTemp(root, "lockstep-")
+	dir, err = os.MkdirTemp(root, "lockstep-")
 	if err != nil {
-		return "", fmt.Errorf("make a folder for the engine's socket: %w", err)
+		return "", nil, fmt.Errorf("make a folder for the engine's socket: %w", err)
 	}
-	return dir, nil
+	return dir, func() { os.RemoveAll(dir) }, nil
 }

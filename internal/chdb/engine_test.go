@@ -124,6 +124,20 @@ func TestDirInUse(t *testing.T) {
 	}
 }
 
+// TestNothingOutside: the engine leaves nothing outside its directory, where nobody would find it after a kill.
+func TestNothingOutside(t *testing.T) {
+	outside := t.TempDir()
+	t.Setenv("TMPDIR", outside)
+	engine := startEngine(t, chdb.Config{Dir: t.TempDir()})
+	if err := chtest.Open(t, engine, "default").Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	left, err := os.ReadDir(outside)
+	if err != nil || len(left) > 0 {
+		t.Errorf("outside of the directory: %v, %v", left, err)
+	}
+}
+
 // TestReopen: what was written is there after a stop and a start, and settings of the configuration hold.
 func TestReopen(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -67,9 +68,21 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 func (n *Node) claim(context.Context) (err error) {
-	n.lock, err = claim(n.cfg.Data)
-	return err
+	if n.lock, err = claim(n.cfg.Data); err != nil {
+		return err
+	}
+	// What is in there was being sent when an earlier process was killed.
+	if err := os.RemoveAll(n.uploads()); err != nil {
+		return fmt.Errorf("remove what was uploaded before: %w", err)
+	}
+	if err := os.Mkdir(n.uploads(), 0o750); err != nil {
+		return fmt.Errorf("make a folder for uploads: %w", err)
+	}
+	return nil
 }
+
+// uploads is the folder of files that clients are sending.
+func (n *Node) uploads() string { return filepath.Join(n.cfg.Data, "uploads") }
 
 // openEngine starts the embedded ClickHouse. It runs from here on, because opening the store needs it.
 func (n *Node) openEngine(ctx context.Context) error {

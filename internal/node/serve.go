@@ -15,7 +15,7 @@ func (n *Node) openServer(ctx context.Context) error {
 	cfg := server.Config{
 		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Serving: n.Serving, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n},
 		Ready: n.readiness, Schema: registry.Schema(), AllowSQL: n.cfg.AllowSQL, Version: n.cfg.Version,
-		Collectors: n.collectors(), Logger: n.logger, TempDir: n.cfg.Data,
+		Collectors: n.collectors(), Logger: n.logger, TempDir: n.uploads(),
 	}
 	if n.cfg.AllowSQL {
 		cfg.Querier = querier{n}

@@ -1,0 +1,196 @@
+package killtest_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/sdk"
+)
+
+// batch is what a producer sends at once, or a file to import: all of it is taken or nothing.
+type batch struct {
+	id     int64
+	source string
+	rows   int
+	file   bool
+	acked  bool   // the producer knows that it is taken; else it may be or not
+	seq    uint64 // of the log, as the producer was told; 0 if it was not
+}
+
+// book is what the producers know: the expectation that everything is compared with.
+type book struct {
+	mu      sync.Mutex
+	batches map[int64]*batch
+	next    int64
+	acked   atomic.Int64 // batches
+	unfit   error        // the first answer that no kill explains
+}
+
+func newBook() *book { return &book{batches: map[int64]*batch{}} }
+
+// begin notes that rows are about to be sent.
+func (b *book) begin(source string, rows int) *batch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.next++
+	x := &batch{id: b.next, source: source, rows: rows}
+	b.batches[x.id] = x
+	return x
+}
+
+// ack notes that a batch is taken.
+func (b *book) ack(x *batch, seq uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !x.acked {
+		b.acked.Add(1)
+	}
+	x.acked, x.seq = true, seq
+}
+
+// refused notes an answer to a batch that was not taken. A server or log that is gone explains it, or nothing does.
+func (b *book) refused(err error) {
+	if errors.Is(err, feature.ErrUnavailable) || errors.Is(err, feature.ErrOverloaded) || errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.unfit == nil {
+		b.unfit = err
+	}
+}
+
+// rows returns how many rows are acknowledged and of how many that is unknown.
+func (b *book) rows() (acked, unknown int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, x := range b.batches {
+		if x.acked {
+			acked += x.rows
+		} else {
+			unknown += x.rows
+		}
+	}
+	return acked, unknown
+}
+
+// load is producers that send without pause.
+type load struct {
+	stack *stack
+	book  *book
+	rest  atomic.Int64 // rows that may still be sent: the check afterwards has to end too
+	group sync.WaitGroup
+	stop  context.CancelFunc
+}
+
+// startLoad starts producers of both sources over HTTP, and one of NATS messages.
+func startLoad(ctx context.Context, s *stack, b *book, rng *rand.Rand) *load {
+	ctx, stop := context.WithCancel(ctx)
+	l := &load{stack: s, book: b, stop: stop}
+	l.rest.Store(15_000)
+	for _, source := range []string{"payments", "payments", "refunds"} {
+		own := rand.New(rand.NewPCG(rng.Uint64(), rng.Uint64()))
+		l.group.Go(func() { l.push(ctx, source, own) })
+	}
+	own := rand.New(rand.NewPCG(rng.Uint64(), rng.Uint64()))
+	l.group.Go(func() { l.publish(ctx, "refunds", own) })
+	return l
+}
+
+// end stops the producers and returns when they know what became of their last batches.
+func (l *load) end() {
+	l.stop()
+	l.group.Wait()
+}
+
+// draw begins a batch that spans all months; nil when enough was sent.
+func (l *load) draw(source string, rng *rand.Rand) (x *batch, lines []json.RawMessage) {
+	x = l.book.begin(source, months+rng.IntN(4*months))
+	if isLarge(x.id) {
+		x.rows += 2000
+	}
+	if l.rest.Add(-int64(x.rows)) < 0 {
+		x.rows = 0
+		return nil, nil
+	}
+	for i := range x.rows {
+		r := rowOf(number(x.id, i))
+		lines = append(lines, r.json())
+	}
+	return x, lines
+}
+
+// push sends batches over HTTP and repeats none, since a repetition to another process would be another batch.
+func (l *load) push(ctx context.Context, source string, rng *rand.Rand) {
+	for ctx.Err() == nil {
+		x, lines := l.draw(source, rng)
+		if x == nil {
+			return
+		}
+		r, err := l.stack.api().PushRows(context.WithoutCancel(ctx), sdk.PushRequest{Source: source, Rows: lines})
+		switch {
+		case err != nil:
+			l.book.refused(fmt.Errorf("push: %w", err))
+			l.rest.Add(int64(x.rows))
+			pause(ctx, 200*time.Millisecond)
+		case r.Accepted != x.rows:
+			l.book.refused(fmt.Errorf("push: %d of %d rows accepted", r.Accepted, x.rows))
+		default:
+			l.book.ack(x, r.Seq)
+		}
+		pause(ctx, time.Duration(rng.IntN(40))*time.Millisecond)
+	}
+}
+
+// publish sends batches as NATS messages and repeats each under its id until it is acknowledged.
+func (l *load) publish(ctx context.Context, source string, rng *rand.Rand) {
+	conn, err := nats.Connect(l.stack.natsURL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.RetryOnFailedConnect(true))
+	if err != nil {
+		l.book.refused(fmt.Errorf("connect to NATS: %w", err))
+		return
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		l.book.refused(fmt.Errorf("connect to NATS: %w", err))
+		return
+	}
+	for ctx.Err() == nil {
+		x, lines := l.draw(source, rng)
+		if x == nil {
+			return
+		}
+		m := nats.NewMsg("lockstep.in." + source)
+		m.Data = bytes.Join(rawLines(lines), []byte("\n"))
+		m.Header.Set(nats.MsgIdHdr, fmt.Sprint("kill-", x.id))
+		until(ctx, 50*time.Millisecond, func() bool {
+			once, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			if _, err := js.PublishMsg(once, m); err != nil {
+				return false
+			}
+			l.book.ack(x, 0)
+			return true
+		})
+		pause(ctx, time.Duration(50+rng.IntN(100))*time.Millisecond)
+	}
+}
+
+func rawLines(lines []json.RawMessage) [][]byte {
+	out := make([][]byte, len(lines))
+	for i, line := range lines {
+		out[i] = line
+	}
+	return out
+}

@@ -1,0 +1,323 @@
+package killtest_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/lockstepfs/lockstep/api"
+)
+
+// victim is what a round kills.
+type victim string
+
+const (
+	killServer      victim = "server"      // the process of Lockstep; half of the time the engine dies with it
+	killEngine      victim = "clickhouse"  // the engine, a child of that process
+	killNATS        victim = "nats"        // a NATS server of its own
+	killImport      victim = "import"      // the client, the server or the engine while files are imported
+	killMaterialize victim = "materialize" // the same while the replica loads its history
+)
+
+func victims() []victim {
+	return []victim{killServer, killEngine, killNATS, killImport, killMaterialize}
+}
+
+// round is one deployment from nothing to its end.
+type round struct {
+	t       *testing.T
+	rng     *rand.Rand
+	victim  victim
+	stack   *stack
+	book    *book
+	folders map[string]string // of the event tables
+	story   []string          // what was done, for the report
+	since   time.Time         // of the last stage
+	backs   []time.Duration   // how long it took until the server answered again
+}
+
+func (r *round) tell(format string, args ...any) {
+	r.story = append(r.story, fmt.Sprintf(format, args...))
+}
+
+// stage tells how long something took, since the last stage.
+func (r *round) stage(name string) {
+	now := time.Now()
+	r.tell("[%s %s]", name, now.Sub(r.since).Round(10*time.Millisecond))
+	r.since = now
+}
+
+// play runs the round and returns what is wrong.
+func (r *round) play(ctx context.Context) error {
+	r.since = time.Now()
+	if err := r.start(ctx); err != nil {
+		return err
+	}
+	r.stage("start")
+	load := startLoad(ctx, r.stack, r.book, r.rng)
+	err := r.kills(ctx)
+	pause(ctx, 200*time.Millisecond)
+	load.end()
+	r.stage("load")
+	if err != nil {
+		return err
+	}
+	if r.book.unfit != nil {
+		return fmt.Errorf("an answer that no kill explains: %w", r.book.unfit)
+	}
+	if err := r.check(ctx); err != nil {
+		return err
+	}
+	err = r.stack.down(ctx)
+	r.stage("stop")
+	return err
+}
+
+// start brings a deployment up whose tables are made.
+func (r *round) start(ctx context.Context) error {
+	if r.stack.remote {
+		if err := r.stack.startNATS(); err != nil {
+			return err
+		}
+		r.tell("nats apart")
+	}
+	if err := r.stack.startServer(); err != nil {
+		return err
+	}
+	if err := r.stack.ready(ctx); err != nil {
+		return err
+	}
+	if _, err := r.stack.api().Apply(ctx, api.RegistryRequest{Files: map[string]string{"kill.yaml": definitions}}); err != nil {
+		return fmt.Errorf("apply: %w", err)
+	}
+	found, err := r.stack.api().SQL(ctx, "SELECT name, data_paths[1] FROM system.tables WHERE database = 'lockstep' AND startsWith(name, 'events_')")
+	if err != nil {
+		return err
+	}
+	r.folders = map[string]string{}
+	for _, row := range found.Rows {
+		r.folders[row.Values()[0].Str()] = row.Values()[1].Str()
+	}
+	for _, source := range sources() {
+		if !filepath.IsAbs(r.folders["events_"+source]) {
+			return fmt.Errorf("the folder of events_%s is %q", source, r.folders["events_"+source])
+		}
+	}
+	return nil
+}
+
+// kills kills the victim once or twice and sees it come back.
+func (r *round) kills(ctx context.Context) error {
+	for n := 1 + r.rng.IntN(2); n > 0; n-- {
+		m := drawMoment(r.rng)
+		var err error
+		switch r.victim {
+		case killImport:
+			err = r.duringImport(ctx, m)
+		case killMaterialize:
+			err = r.duringMaterialize(ctx, m)
+		default:
+			m.wait(ctx, r.book, r.folders)
+			err = r.strike(ctx, r.victim, m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strike kills now, starts again what nobody else does, and waits until the server answers.
+func (r *round) strike(ctx context.Context, v victim, m moment) error {
+	switch v {
+	case killServer:
+		both := r.rng.IntN(2) == 0
+		r.tell("server killed %s (engine too: %t)", m, both)
+		r.stack.killServer(both)
+		for again := r.rng.IntN(3) == 0; ; again = false {
+			if err := r.stack.startServer(); err != nil {
+				return err
+			}
+			if !again {
+				break
+			}
+			early := time.Duration(r.rng.IntN(1000)) * time.Millisecond
+			pause(ctx, early)
+			r.tell("again %s into its start", early)
+			r.stack.killServer(both)
+		}
+	case killEngine:
+		hit := r.stack.killEngine()
+		r.tell("engine killed %s (there was one: %t)", m, hit)
+	case killNATS:
+		r.tell("nats killed %s", m)
+		r.stack.nats.kill()
+		pause(ctx, time.Duration(r.rng.IntN(800))*time.Millisecond)
+		if err := r.stack.startNATS(); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%s is not a process", v)
+	}
+	return r.back(ctx)
+}
+
+// back waits until the server answers reads, and ClickHouse with it.
+func (r *round) back(ctx context.Context) error {
+	from := time.Now()
+	if err := r.stack.ready(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var last error
+	if !until(ctx, 10*time.Millisecond, func() bool {
+		_, last = r.stack.api().SQL(ctx, "SELECT count() FROM watermarks")
+		return last == nil
+	}) {
+		return fmt.Errorf("ClickHouse does not answer a minute after the kill: %w", last)
+	}
+	r.backs = append(r.backs, time.Since(from))
+	return nil
+}
+
+// command starts a command of the command line against the server.
+func (r *round) command(args ...string) (*process, error) {
+	url, err := r.stack.url()
+	if err != nil {
+		return nil, err
+	}
+	return spawn(filepath.Join(r.stack.dir, "command.log"), nil, append([]string{r.stack.bin, "--server", url}, args...)...)
+}
+
+// accomplice draws what to kill while a command runs, besides the command itself: "".
+func (r *round) accomplice() victim {
+	return []victim{killServer, killServer, killEngine, ""}[r.rng.IntN(4)]
+}
+
+// strikeOr kills the command, or one of those it speaks to.
+func (r *round) strikeOr(ctx context.Context, command *process, m moment) error {
+	if v := r.accomplice(); v != "" {
+		return r.strike(ctx, v, m)
+	}
+	r.tell("client killed %s", m)
+	command.kill()
+	return nil
+}
+
+// duringImport kills while a file is imported. Most interrupted imports are repeated, which must succeed.
+func (r *round) duringImport(ctx context.Context, m moment) error {
+	x := r.book.begin(sources()[r.rng.IntN(2)], 2000+r.rng.IntN(20_000))
+	x.file = true
+	path := filepath.Join(r.stack.dir, fmt.Sprintf("import-%d.csv", x.id))
+	if err := writeFile(path, x); err != nil {
+		return err
+	}
+	m.table = "events_" + x.source
+	if m.kind == atAck {
+		m.kind = atTime
+	}
+	command, err := r.command("import", x.source, path)
+	if err != nil {
+		return err
+	}
+	defer command.kill()
+	m.wait(ctx, r.book, r.folders)
+	r.tell("%d rows of %s imported meanwhile", x.rows, x.source)
+	if err := r.strikeOr(ctx, command, m); err != nil {
+		return err
+	}
+	if err := ended(ctx, command); err == nil {
+		r.book.ack(x, 0)
+		return nil
+	}
+	if r.rng.IntN(4) == 0 {
+		r.tell("the import is left interrupted")
+		return nil
+	}
+	command, err = r.command("import", x.source, path)
+	if err != nil {
+		return err
+	}
+	if err := ended(ctx, command); err != nil {
+		return fmt.Errorf("import %s once more: %w", path, err)
+	}
+	r.book.ack(x, 0)
+	return nil
+}
+
+func writeFile(path string, x *batch) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriter(f)
+	if _, err := w.WriteString(csvHead); err != nil {
+		return err
+	}
+	for i := range x.rows {
+		row := rowOf(number(x.id, i))
+		if _, err := w.WriteString(row.csv()); err != nil {
+			return err
+		}
+	}
+	return errors.Join(w.Flush(), f.Close())
+}
+
+// ended waits for the end of a command, which is to be good.
+func ended(ctx context.Context, command *process) error {
+	select {
+	case <-command.done:
+	case <-time.After(time.Minute):
+		command.kill()
+		return fmt.Errorf("it does not end within a minute\n%s", command.tail())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if command.err != nil {
+		return fmt.Errorf("%w\n%s", command.err, command.tail())
+	}
+	return nil
+}
+
+// duringMaterialize kills while the replica loads the history of its views, again and again until the moment comes.
+func (r *round) duringMaterialize(ctx context.Context, m moment) error {
+	pause(ctx, 500*time.Millisecond) // for some history
+	come := make(chan struct{})
+	go func() {
+		defer close(come)
+		m.wait(ctx, r.book, r.folders)
+	}()
+	times := 0
+	for {
+		command, err := r.command("materialize", "--full")
+		if err != nil {
+			<-come
+			return err
+		}
+		times++
+		select {
+		case <-command.done:
+			if command.err != nil {
+				<-come
+				return fmt.Errorf("materialize: %w\n%s", command.err, command.tail())
+			}
+			continue
+		case <-come:
+		}
+		r.tell("materialize %d times", times)
+		err = r.strikeOr(ctx, command, m)
+		if err == nil {
+			_ = ended(ctx, command) // it fails, or not
+		}
+		command.kill()
+		return err
+	}
+}
