@@ -66,7 +66,14 @@ type Replica struct {
 	joining map[feature.Ref]*Progress
 	adopted *feature.Catalog // whose views the store follows; nil before the first
 	failure error
+
+	unread   uint64 // the entry that could not be read; of Run
+	attempts int    // at it
+	beyond   uint64 // the place to be at to have it behind, once it was tried often enough
 }
+
+// unreadable is how often an entry that cannot be read is tried before the replica begins anew behind it.
+const unreadable = 5
 
 // Progress is how far a view's history has been loaded.
 type Progress struct {
@@ -80,7 +87,8 @@ func NewReplica(cfg ReplicaConfig) *Replica {
 }
 
 // Run applies the log until ctx ends. A store or log that cannot be reached is tried again; what was applied is
-// served meanwhile. It returns nil when ctx ended.
+// served meanwhile. Where the log does not continue the store, or has an entry that cannot be read, the store begins anew
+// with what the offline store has. Run returns nil when ctx ended, and eventlog.ErrReplaced, which only a new start can mend.
 func (r *Replica) Run(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = 50*time.Millisecond, 5*time.Second
@@ -90,7 +98,11 @@ func (r *Replica) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if errors.Is(err, eventlog.ErrReplaced) {
+			return err
+		}
 		r.setFailure(err) // a log that was truncated, or lost its end, is met by place
+		r.despair(err)
 		if r.cfg.Present.Position() != before {
 			retry.Reset()
 		}
@@ -148,6 +160,21 @@ func (r *Replica) follow(ctx context.Context) error {
 	return group.Wait()
 }
 
+// despair counts how often an entry could not be read. Sooner or later the sink has it or passes it over: then the offline
+// store has what there is of it.
+func (r *Replica) despair(err error) {
+	corrupt, ok := errors.AsType[*eventlog.CorruptError](err)
+	if !ok {
+		return
+	}
+	if r.unread != corrupt.Seq {
+		r.unread, r.attempts = corrupt.Seq, 0
+	}
+	if r.attempts++; r.attempts >= unreadable {
+		r.beyond = corrupt.Upto
+	}
+}
+
 // place starts the store anew where the log does not continue it: at the watermark of the offline store, which
 // covers everything up to there.
 func (r *Replica) place(ctx context.Context) error {
@@ -156,21 +183,37 @@ func (r *Replica) place(ctx context.Context) error {
 		return err
 	}
 	at := r.cfg.Present.Position()
-	if at.Log == r.cfg.Log.ID() && at.Seq+1 >= first && at.Seq <= last {
+	why := ""
+	switch {
+	case at.Log == "":
+		why = "it is new"
+	case at.Log != r.cfg.Log.ID():
+		why = "the log is another one"
+	case at.Seq+1 < first:
+		why = "the log does not reach back to it"
+	case at.Seq > last:
+		why = "the log does not reach as far as it: it has lost its end"
+	case at.Seq < r.beyond:
+		why = "the log cannot be read behind it"
+	default:
 		return nil
 	}
 	if at.Log != "" {
-		r.cfg.Logger.Info("the replica begins anew: the log does not continue it",
-			slog.Uint64("position", at.Seq), slog.Uint64("log_first", first), slog.Uint64("log_last", last))
+		r.cfg.Logger.Warn("the replica begins anew", slog.String("why", why), slog.Uint64("position", at.Seq),
+			slog.Uint64("log_first", first), slog.Uint64("log_last", last))
 	}
-	need := uint64(0)
-	if first > 0 {
-		need = first - 1
-	}
-	if err := r.cfg.Past.Wait(ctx, need); err != nil {
+	if err := r.cfg.Past.Wait(ctx, max(first, r.beyond+1, 1)-1); err != nil {
 		return err
 	}
-	return r.cfg.Present.Restart(r.cfg.Past.Watermark())
+	cut := r.cfg.Past.Watermark()
+	if first, last, err = r.cfg.Log.Bounds(ctx); err != nil {
+		return err
+	}
+	if cut.Log != r.cfg.Log.ID() || cut.Seq > last || cut.Seq+1 < first {
+		return feature.Errorf(feature.CodeUnavailable, "begin anew: the offline store covers log %s up to %d, which does not go together with log %s from %d to %d",
+			cut.Log, cut.Seq, r.cfg.Log.ID(), first, last)
+	}
+	return r.cfg.Present.Restart(cut)
 }
 
 // adopt follows the views of the current catalog; the history of new ones is merged in the background while the

@@ -20,28 +20,45 @@ type Log interface {
 	Bounds(ctx context.Context) (first, last uint64, err error)
 }
 
+// SinkLog is the log as the sink uses it.
+type SinkLog interface {
+	Log
+	Recorder
+	// Before returns the identity that the log had until it lost its end, or "".
+	Before() string
+	// Refuse keeps letters.
+	Refuse(ctx context.Context, letters ...eventlog.Letter) error
+}
+
 // History is the offline store as the sink writes it.
 type History interface {
 	// Recover returns the watermark, and the last sequence of a batch that was begun and not finished (0: none).
 	// The next Append must then carry exactly the entries from the watermark to that sequence.
 	Recover(ctx context.Context) (watermark feature.Cut, open uint64, err error)
+	// Follow makes the history go on with another log behind a sequence; what is in of an unfinished batch goes out again.
+	Follow(ctx context.Context, log string, after uint64) error
 	// Append adds entries to the history exactly once and advances the watermark to the last of them.
 	Append(ctx context.Context, log string, entries []eventlog.Entry) error
 }
 
-// SinkConfig configures a Sink. Log and History are needed.
+// SinkConfig configures a Sink. Log, History and Logger are needed.
 type SinkConfig struct {
-	Log     Log
+	Log     SinkLog
 	History History
 	Logger  *slog.Logger
 	Rows    int           // rows after which a batch is written; default 200,000
 	Wait    time.Duration // longest wait of a row for company; default 200 ms
+	Tries   int           // how often an entry that cannot be read is tried before it is passed over; default 5
 }
 
 // Sink writes the log into the offline store, every entry exactly once (decision 4 of docs/architecture.md).
 type Sink struct {
 	Covered
 	cfg SinkConfig
+	id  string // of the log
+
+	unread   uint64 // the entry that could not be read; of the reader
+	attempts int    // at it
 }
 
 // NewSink returns a sink that Run drives.
@@ -52,21 +69,26 @@ func NewSink(cfg SinkConfig) *Sink {
 	if cfg.Wait == 0 {
 		cfg.Wait = 200 * time.Millisecond
 	}
-	return &Sink{cfg: cfg}
+	if cfg.Tries == 0 {
+		cfg.Tries = 5
+	}
+	return &Sink{cfg: cfg, id: cfg.Log.ID()}
 }
 
-// Run copies the log until ctx ends. A store that cannot be reached is tried again: meanwhile the log holds
-// the rows and Failure says why. It returns nil when ctx ended, else an error that trying again cannot mend.
+// Run copies the log until ctx ends. A store that cannot be reached is tried again: meanwhile the log holds the rows and
+// Failure says why. What the log has lost before the store had it is passed over, with a letter that says so. Run returns
+// nil when ctx ended, else an error that only a new start can mend: eventlog.ErrReplaced, or a CodeConflict error because
+// the history follows a log that this one does not continue.
 func (s *Sink) Run(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = 100*time.Millisecond, 5*time.Second
 	for {
 		before := s.Watermark()
 		err := s.copyLog(ctx)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if code := feature.CodeOf(err); code == feature.CodeConflict || errors.Is(err, eventlog.ErrTruncated) {
+		case errors.Is(err, errForeign), errors.Is(err, eventlog.ErrReplaced):
 			return err
 		}
 		s.fail(err)
@@ -83,30 +105,52 @@ func (s *Sink) Run(ctx context.Context) error {
 	}
 }
 
-// copyLog copies from the watermark on until ctx ends or a store fails.
+// copyLog copies from the watermark on until ctx ends, a store fails, or the log cannot be read.
 func (s *Sink) copyLog(ctx context.Context) error {
-	cut, open, err := s.cfg.History.Recover(ctx)
+	cut, open, err := s.recover(ctx)
 	if err != nil {
 		return err
 	}
-	if cut.Log != "" && cut.Seq > 0 && cut.Log != s.cfg.Log.ID() {
-		return feature.Errorf(feature.CodeConflict, "ClickHouse holds the history of log %s, but this log is %s: give the new log a database of its own", cut.Log, s.cfg.Log.ID())
-	}
-	s.advance(feature.Cut{Log: s.cfg.Log.ID(), Seq: cut.Seq})
+	s.advance(cut)
 	group, ctx := errgroup.WithContext(ctx)
 	entries := make(chan eventlog.Entry, 64) // what the log sends ahead while a batch is written
-	group.Go(func() error {
-		return s.cfg.Log.Tail(ctx, cut.Seq+1, func(e eventlog.Entry) error {
-			select {
-			case entries <- e:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
-	})
+	r := &reader{sink: s, open: open, out: entries}
+	group.Go(func() error { return r.read(ctx, cut.Seq+1) })
 	group.Go(func() error { return s.write(ctx, entries, open) })
 	return group.Wait()
+}
+
+// errForeign marks the error of a history that another log belongs to.
+var errForeign = errors.New("the history is another log's")
+
+// recover returns where to go on, and makes the history follow this log if it may: when the log has no other entry in the
+// place of one that the history has.
+func (s *Sink) recover(ctx context.Context) (feature.Cut, uint64, error) {
+	cut, open, err := s.cfg.History.Recover(ctx)
+	if err != nil || cut.Log == s.id {
+		return cut, open, err
+	}
+	first, _, err := s.cfg.Log.Bounds(ctx)
+	if err != nil {
+		return cut, 0, err
+	}
+	after := cut.Seq
+	switch {
+	case cut.Log == "", cut.Log == s.cfg.Log.Before():
+	case first <= cut.Seq:
+		return cut, 0, feature.Errorf(feature.CodeConflict,
+			"%w: ClickHouse holds log %s up to %d, and log %s has entries of its own from %d on: give it a database of its own, or the log that belongs to this one",
+			errForeign, cut.Log, cut.Seq, s.id, first)
+	default:
+		after = first - 1 // it was made for this history, and nothing was before its first entry
+	}
+	if err := s.cfg.History.Follow(ctx, s.id, after); err != nil {
+		return cut, 0, err
+	}
+	if cut.Log != "" {
+		s.cfg.Logger.Warn("the history goes on with another log", slog.String("was", cut.Log), slog.String("is", s.id), slog.Uint64("after", after))
+	}
+	return feature.Cut{Log: s.id, Seq: after}, 0, nil
 }
 
 // write gathers entries into batches. A batch that was open when the last run ended is gathered again with the
@@ -139,10 +183,10 @@ func (s *Sink) write(ctx context.Context, entries <-chan eventlog.Entry, open ui
 		if !full || len(batch) == 0 {
 			continue
 		}
-		if err := s.cfg.History.Append(ctx, s.cfg.Log.ID(), batch); err != nil {
+		if err := s.cfg.History.Append(ctx, s.id, batch); err != nil {
 			return err
 		}
-		s.advance(feature.Cut{Log: s.cfg.Log.ID(), Seq: batch[len(batch)-1].Seq})
+		s.advance(feature.Cut{Log: s.id, Seq: batch[len(batch)-1].Seq})
 		batch, rows, open = nil, 0, 0
 	}
 }

@@ -28,6 +28,8 @@ const (
 	keeperException     = 999
 )
 
+const unknownTable = 60
+
 // failure wraps err with what was being done and gives it the code that tells the caller what to do. nil stays nil.
 func failure(doing string, err error) error {
 	if err == nil {

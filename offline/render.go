@@ -30,7 +30,10 @@ func quote(name string) string {
 }
 
 // eventTable is the name of the event table of a source.
-func eventTable(source string) string { return "events_" + source }
+func eventTable(source string) string { return eventPrefix + source }
+
+// eventPrefix begins the names of event tables.
+const eventPrefix = "events_"
 
 // spinePrefix begins the names of staged spines.
 const spinePrefix = "tmp_spine_"

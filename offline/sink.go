@@ -2,11 +2,14 @@ package offline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
@@ -28,38 +31,45 @@ type ImportRecord struct {
 
 // progress is what the system tables say about the sink.
 type progress struct {
-	mark feature.Cut // the watermark; Log "" when nothing was ever taken in
-	open feature.Cut // last sequence of the batch begun last
-	from uint64      // its first sequence
+	mark feature.Cut       // the watermark, of the log that the history follows now; Log "" when nothing was ever taken in
+	at   time.Time         // when the history came to it, by ClickHouse's clock
+	open feature.Cut       // last sequence of the batch of that log begun last
+	from uint64            // its first sequence
+	logs map[string]uint64 // every log that the history ever followed, with its watermark
 }
 
 // unfinished reports whether the batch begun last has not moved the watermark.
 func (p *progress) unfinished() bool { return p.open.Log != "" && p.open.Seq > p.mark.Seq }
 
+// progress reads the system tables. A history that went on with another log has rows of several: sequences only grow, so
+// that the greatest watermark is the present one, of equal ones the latest.
 func (s *Store) progress(ctx context.Context) (progress, error) {
 	sql, err := text("progress.sql", nil)
 	if err != nil {
 		return progress{}, err
 	}
-	var p progress
-	logs := map[string]bool{}
+	p := progress{logs: map[string]uint64{}}
+	batches := map[string]progress{}
 	err = s.each(ctx, query{"read the watermark", sql, nil}, func(rows driver.Rows) error {
 		var what, log string
 		var first, last uint64
-		if err := rows.Scan(&what, &log, &first, &last); err != nil {
+		var at time.Time
+		if err := rows.Scan(&what, &log, &first, &last, &at); err != nil {
 			return err
 		}
-		logs[log] = true
 		if what == "watermark" {
-			p.mark = feature.Cut{Log: log, Seq: last}
-		} else {
-			p.open, p.from = feature.Cut{Log: log, Seq: last}, first
+			p.logs[log] = last
+		}
+		switch {
+		case what == "batch":
+			batches[log] = progress{open: feature.Cut{Log: log, Seq: last}, from: first}
+		case p.mark.Log == "" || last > p.mark.Seq || last == p.mark.Seq && at.After(p.at):
+			p.mark, p.at = feature.Cut{Log: log, Seq: last}, at
 		}
 		return nil
 	})
-	if err == nil && len(logs) > 1 {
-		err = feature.Errorf(feature.CodeConflict, "the history holds entries of more than one log: it cannot be continued")
-	}
+	b := batches[p.mark.Log]
+	p.open, p.from = b.open, b.from
 	return p, err
 }
 
@@ -69,22 +79,87 @@ func (s *Store) Watermark(ctx context.Context) (feature.Cut, error) {
 	return p.mark, err
 }
 
+// Reach is how far the history knows the log.
+type Reach struct {
+	Watermark feature.Cut
+	Begun     uint64    // the last sequence of the batch begun last; 0 when there was none
+	At        time.Time // when the watermark was reached, by ClickHouse's clock
+}
+
+// Reach returns how far the history knows the log: nothing of it as long as there are no system tables.
+func (s *Store) Reach(ctx context.Context) (Reach, error) {
+	p, err := s.progress(ctx)
+	if e, ok := errors.AsType[*clickhouse.Exception](err); ok && e.Code == unknownTable {
+		return Reach{}, nil
+	}
+	return Reach{p.mark, p.open.Seq, p.at}, err
+}
+
 // Recover returns the watermark and the last sequence of a batch that was begun and not finished, 0 when there is none. The
 // next Append must then carry exactly the entries after the watermark up to that sequence.
 func (s *Store) Recover(ctx context.Context) (watermark feature.Cut, open uint64, err error) {
 	p, err := s.progress(ctx)
-	if err != nil {
-		return feature.Cut{}, 0, err
+	if err != nil || !p.unfinished() {
+		return p.mark, 0, err
+	}
+	return p.mark, p.open.Seq, nil
+}
+
+// Follow makes the history go on with another log behind a sequence, which is not before the watermark: what Append adds
+// next is of that log. The log has nothing between the watermark and there, and up to the watermark only what the history
+// has. An unfinished batch of the log so far is taken out again, because the new log may hold other entries in its place.
+// Again with the same log Follow changes nothing.
+func (s *Store) Follow(ctx context.Context, logID string, after uint64) error {
+	p, err := s.progress(ctx)
+	if err != nil || p.mark.Log == logID {
+		return err
 	}
 	if p.unfinished() {
-		// The batch may be the first of all; its log is the history's log all the same.
-		return feature.Cut{Log: p.open.Log, Seq: p.mark.Seq}, p.open.Seq, nil
+		if err := s.removeAbove(ctx, p.mark.Seq); err != nil {
+			return err
+		}
 	}
-	return p.mark, 0, nil
+	at := max(now(), p.at.UnixMicro()+1) // later than the last, whatever the clocks say
+	first := insertion{table: "watermarks", columns: []stored{
+		{"log", "String", []string{logID}}, {"seq", "UInt64", []uint64{max(after, p.mark.Seq)}}, {"reached_at", "DateTime64(6, 'UTC')", []time.Time{time.UnixMicro(at).UTC()}},
+	}}
+	return failure("follow another log", s.insert(ctx, first))
+}
+
+// removeAbove takes out what the log gave above a sequence.
+func (s *Store) removeAbove(ctx context.Context, seq uint64) error {
+	tables := []string{"generations"}
+	q := query{
+		"look for event tables", "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})",
+		[]any{clickhouse.Named("prefix", eventPrefix)},
+	}
+	err := s.each(ctx, q, func(rows driver.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		tables = append(tables, name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, table := range tables {
+		column := "_seq"
+		if table == "generations" {
+			column = "seq"
+		}
+		sql, err := text("remove_above.sql", struct{ Table, Column string }{quote(table), column})
+		if err != nil {
+			return err
+		}
+		if err := s.conn.Exec(ctx, sql, clickhouse.Named("seq", seq)); err != nil {
+			return failure("take an unfinished batch out of "+table, err)
+		}
+	}
+	return nil
 }
 
 // Append adds entries, which are in ascending order of Seq and all of the log logID, to the history exactly once, and
-// advances the watermark to the last of them. After an error it is not known which of them are in: the next Append must
+// advances the watermark to the last of them. The history follows that log since Follow. After an error it is not known which of them are in: the next Append must
 // carry the same entries, which Recover delimits. An Append of another log, of entries below the watermark or of other
 // entries than those of an unfinished batch is a CodeConflict error and changes nothing.
 func (s *Store) Append(ctx context.Context, logID string, entries []Entry) error {
@@ -111,9 +186,9 @@ func (s *Store) Append(ctx context.Context, logID string, entries []Entry) error
 	if err != nil {
 		return err
 	}
-	for i, g := range groups {
+	for _, g := range groups {
 		in := insertion{table: eventTable(g.source), columns: append(eventRows(&g.batch, g.eventTime), g.marks.columns()...)}
-		in.token = fmt.Sprintf("%s/%d-%d/%s/%d", logID, first, last, in.table, i)
+		in.token = fmt.Sprintf("%s/%d-%d/%s/%016x", logID, first, last, in.table, g.shape())
 		if err := s.insert(ctx, in); err != nil {
 			return failure("insert events of "+g.source, err)
 		}
@@ -136,10 +211,8 @@ func (p *progress) accepts(logID string, entries []Entry) error {
 	}) {
 		return fmt.Errorf("append to the history: entries %d to %d are not in order", first, last)
 	}
-	for _, c := range []feature.Cut{p.mark, p.open} {
-		if c.Log != "" && c.Log != logID {
-			return feature.Errorf(feature.CodeConflict, "the history continues log %s, not log %s: it needs a database of its own for each log", c.Log, logID)
-		}
+	if p.mark.Log != logID {
+		return feature.Errorf(feature.CodeConflict, "the history follows log %q, not log %q", p.mark.Log, logID)
 	}
 	switch {
 	case first <= p.mark.Seq:
@@ -159,7 +232,7 @@ type rowGroup struct {
 }
 
 // group puts the entries' rows together by source and columns, in order of first use: a function of the entries alone, so
-// that a replay makes the same inserts under the same tokens.
+// that a replay makes the same inserts under the same tokens, even when an entry has been lost since.
 func (s *Store) group(entries []Entry) ([]*rowGroup, error) {
 	var groups []*rowGroup
 	for _, e := range entries {
@@ -185,6 +258,15 @@ func (s *Store) group(entries []Entry) ([]*rowGroup, error) {
 		groups[at].add(e)
 	}
 	return groups, nil
+}
+
+// shape tells groups of one source apart.
+func (g *rowGroup) shape() uint64 {
+	h := xxhash.New()
+	for _, f := range g.batch.Fields {
+		fmt.Fprintf(h, "%q %s\n", f.Name, f.Type)
+	}
+	return h.Sum64()
 }
 
 func (g *rowGroup) add(e Entry) {

@@ -108,16 +108,17 @@ func fieldNames(fields []feature.Field) string {
 }
 
 func (s *Store) trainingCut(ctx context.Context, cut feature.Cut) (feature.Cut, error) {
-	mark, err := s.Watermark(ctx)
+	p, err := s.progress(ctx)
+	reached, known := p.logs[cut.Log]
 	switch {
 	case err != nil:
 		return feature.Cut{}, err
 	case cut == feature.Cut{}:
-		return mark, nil
-	case mark.Log != "" && cut.Log != mark.Log: // a history that took nothing yet is of any log
-		return feature.Cut{}, feature.Errorf(feature.CodeInvalid, "the history is of log %q, not of log %q", mark.Log, cut.Log)
-	case cut.Seq > mark.Seq:
-		return feature.Cut{}, feature.Errorf(feature.CodeUnavailable, "the history covers the log up to %d, not yet up to %d", mark.Seq, cut.Seq)
+		return p.mark, nil
+	case len(p.logs) > 0 && !known: // a history that took nothing yet is of any log
+		return feature.Cut{}, feature.Errorf(feature.CodeInvalid, "the history is of log %q, and never was of log %q", p.mark.Log, cut.Log)
+	case cut.Seq > reached:
+		return feature.Cut{}, feature.Errorf(feature.CodeUnavailable, "the history covers log %s up to %d, not yet up to %d", cut.Log, reached, cut.Seq)
 	}
 	return cut, nil
 }

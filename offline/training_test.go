@@ -243,7 +243,7 @@ func TestTrainRefuses(t *testing.T) {
 		"sql null":   {offline.Training{SQL: "SELECT if(number = 2, NULL, now()) AS ts, 1 AS x, 1 AS y, 'a' AS airport FROM numbers(5)"}, "row 2: ts: the time of a spine row must not be NULL"},
 		"sql fails":  {offline.Training{SQL: "SELECT now() AS ts, 1 AS x, throwIf(number = 3, 'too bad') AS y, 'a' AS airport FROM numbers(5)"}, "too bad"},
 		"all keys":   {offline.Training{KeysAll: true}, "all keys are those of one entity"},
-		"later cut":  {offline.Training{KeysAll: true, Cut: feature.Cut{Seq: 99}}, "not yet up to 99"},
+		"later cut":  {offline.Training{KeysAll: true, Cut: feature.Cut{Log: logID, Seq: 99}}, "not yet up to 99"},
 	} {
 		tc.ask.Plan = plan
 		_, err := w.store.Train(t.Context(), tc.ask)

@@ -166,6 +166,9 @@ func newWorldIn(t testing.TB, store *offline.Store) *world {
 			t.Fatalf("ensure %s: %v", src.Name, err)
 		}
 	}
+	if err := w.store.Follow(t.Context(), logID, 0); err != nil {
+		t.Fatalf("follow the log: %v", err)
+	}
 	return w
 }
 

@@ -32,7 +32,7 @@ func addServing(cmd *cobra.Command) {
 	f.String("database", "", "ClickHouse database (default: that of the URL, else lockstep)")
 	f.String("durability", "fsync", "what acknowledged means for the embedded log: fsync (on disk) or os")
 	f.Int64("log-bytes", 64<<30, "most bytes of the log; a full log refuses, it loses nothing")
-	f.String("log-age", "", "longest life of a log entry, such as 30d (default: no end)")
+	f.String("log-age", "", "age from which log entries that ClickHouse has are removed, such as 30d (default: when room is needed)")
 	f.Int64("cache-bytes", 256<<20, "memory for decoded feature states")
 	f.String("engine", "", "path of libchdb.so (default: where engine install puts it)")
 	f.String("tokens", "", "bearer tokens, as SHA256:read+write+admin, separated by commas; needed off loopback")

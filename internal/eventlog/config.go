@@ -28,10 +28,11 @@ type Config struct {
 	Listen string // loopback address on which the embedded server listens; "" for none; port 0 takes a free one
 
 	Durability Durability
-	MaxBytes   int64         // most bytes of LOCKSTEP_LOG; default 16 GiB
-	MaxAge     time.Duration // longest life of an entry, read or not; 0 means until Trim
-	DeadBytes  int64         // most bytes of LOCKSTEP_DEAD, which drops its oldest letters; default 1 GiB
-	InboxBytes int64         // most bytes of LOCKSTEP_IN, which refuses more; default 1 GiB
+	MaxBytes   int64 // most bytes of LOCKSTEP_LOG, which refuses more until Trim makes room; default 16 GiB
+	DeadBytes  int64 // most bytes of LOCKSTEP_DEAD, which drops its oldest letters; default 1 GiB
+	InboxBytes int64 // most bytes of LOCKSTEP_IN, which refuses more; default 1 GiB
+
+	Covered Covered // what the offline store has of a log
 
 	QueueBytes int64         // most bytes of rows that wait to be published; more callers wait; default 64 MiB
 	Patience   time.Duration // how long a publish is tried again while the servers do not answer; default 15 s
@@ -69,7 +70,7 @@ func (c Config) validate() error {
 		return feature.Errorf(feature.CodeInvalid, "a NATS server at a URL does not listen here: leave out the listen address or the URL")
 	case c.Durability != Fsync && c.Durability != OS:
 		return feature.Errorf(feature.CodeInvalid, "unknown durability %q: expected fsync or os", c.Durability)
-	case c.MaxBytes < 0 || c.MaxAge < 0 || c.DeadBytes < 0 || c.InboxBytes < 0 || c.QueueBytes < 0:
+	case c.MaxBytes < 0 || c.DeadBytes < 0 || c.InboxBytes < 0 || c.QueueBytes < 0:
 		return feature.Errorf(feature.CodeInvalid, "the log's limits must be positive")
 	case c.Patience < 0 || c.Patience > dedup/2:
 		return feature.Errorf(feature.CodeInvalid, "the patience of a publish must be at most %s, within which the servers tell a repetition", dedup/2)

@@ -12,5 +12,5 @@
 // A sequence is a place in LOCKSTEP_LOG and means something only together with the log's ID.
 //
 // The log does not lose what it has acknowledged and does not take what it cannot keep: when LOCKSTEP_LOG has
-// reached MaxBytes a publish fails with feature.CodeOverloaded until Trim or MaxAge have made room.
+// reached MaxBytes a publish fails with feature.CodeOverloaded until Trim has made room.
 package eventlog

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lockstepfs/lockstep/feature"
 )
 
 // Errors of Tail, for errors.Is.
@@ -17,14 +19,20 @@ var (
 	// ErrAhead says that the sequence asked for is past the end of the log: the reader knows another log, or
 	// this one has lost its end.
 	ErrAhead = errors.New("the log does not reach that far")
+	// ErrReplaced says that the log is another one than the one that was opened: its identity, or what was read last, is
+	// not there any more. Who opened it has to open it again.
+	ErrReplaced = errors.New("the log was replaced by another")
 	// ErrCorrupt matches every CorruptError.
 	ErrCorrupt = errors.New("the log is corrupt")
 )
 
 // CorruptError says that the log holds something at Seq that is not what was appended there, or nothing.
 type CorruptError struct {
-	Seq uint64
-	Err error
+	Seq     uint64
+	Upto    uint64 // the last sequence where nothing is, or Seq
+	Err     error
+	Subject string // of what is there, "" if nothing is
+	Raw     []byte // what is there
 }
 
 // Error returns one line with the sequence and the reason.
@@ -59,21 +67,16 @@ type follower struct {
 	stream string
 	next   uint64 // sequence to be read next
 	fn     func(message) error
+	last   time.Time // when the stream took the message before next; zero if that was not read here
 }
 
 // follow calls fn for every message of the stream from a sequence on, in order and none twice, until ctx ends or
 // fn fails. A lost connection or consumer is mended. A message that is not there ends it with ErrTruncated if it
-// was before the first, else with a CorruptError: nobody deletes single messages.
+// was before the first, with ErrAhead if the stream does not reach that far, else with a CorruptError: nobody deletes
+// single messages.
 func (l *Log) follow(ctx context.Context, stream string, from uint64, fn func(message) error) error {
 	f := &follower{log: l, stream: stream, next: max(from, 1), fn: fn}
-	first, last, err := l.bounds(ctx, stream)
-	if err != nil {
-		return err
-	}
-	if f.next > last+1 {
-		return fmt.Errorf("read from %d, the log ends at %d: %w", f.next, last, ErrAhead)
-	}
-	if err := f.reaches(first); err != nil {
+	if err := f.check(ctx); err != nil {
 		return err
 	}
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, longestRetryPause) {
@@ -93,6 +96,21 @@ func (l *Log) follow(ctx context.Context, stream string, from uint64, fn func(me
 	}
 }
 
+// check makes sure that the stream is the one that was opened and has what is to be read next, or will.
+func (f *follower) check(ctx context.Context) error {
+	info, err := f.log.info(ctx, f.stream)
+	if err != nil {
+		return err
+	}
+	if id := info.Config.Metadata[idKey]; id != f.log.ids[f.stream] {
+		return fmt.Errorf("read stream %s: its identity is %q, it was %q: %w", f.stream, id, f.log.ids[f.stream], ErrReplaced)
+	}
+	if last := info.State.LastSeq; f.next > last+1 {
+		return fmt.Errorf("read from %d, the log ends at %d: %w", f.next, last, ErrAhead)
+	}
+	return f.reaches(info.State.FirstSeq)
+}
+
 func (f *follower) reaches(first uint64) error {
 	if f.next < first {
 		return fmt.Errorf("read from %d, the log begins at %d: %w", f.next, first, ErrTruncated)
@@ -100,22 +118,29 @@ func (f *follower) reaches(first uint64) error {
 	return nil
 }
 
-// read reads with one consumer. It returns nil when that is of no use any more and another is to be made.
+// read reads with one consumer. It returns nil when that is of no use any more and another is to be made. It begins with
+// the message that was read last, which must be the same: a log that has lost its end, as when an old copy is restored, has
+// another one there, or none.
 func (f *follower) read(ctx context.Context) error {
+	from := f.next
+	if !f.last.IsZero() {
+		from--
+		if err := f.check(ctx); feature.CodeOf(err) == feature.CodeUnavailable {
+			f.mend("look at the log", err)
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 	consumer, err := f.log.js.CreateConsumer(ctx, f.stream, jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.next,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: 5 * time.Minute,
 	})
 	if err != nil {
 		f.mend("make consumer", err)
 		return nil
 	}
-	defer func() {
-		// On a context of its own: ctx has ended as a rule. The server forgets the consumer by itself if this fails.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = f.log.js.DeleteConsumer(ctx, f.stream, consumer.CachedInfo().Name)
-	}()
+	defer f.log.forget(ctx, f.stream, consumer)
 	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAhead, readBytes),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
@@ -146,11 +171,21 @@ func (f *follower) read(ctx context.Context) error {
 	}
 }
 
+// forget deletes a consumer. The server forgets it by itself if this fails.
+func (l *Log) forget(ctx context.Context, stream string, consumer jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second) // ctx has ended as a rule
+	defer cancel()
+	_ = l.js.DeleteConsumer(ctx, stream, consumer.CachedInfo().Name)
+}
+
 // errAgain says that the reader is to begin again where it is.
 var errAgain = errors.New("read again")
 
 func (f *follower) take(ctx context.Context, m message) error {
 	if m.seq() < f.next {
+		if m.seq() == f.next-1 && !m.meta.Timestamp.Equal(f.last) {
+			return fmt.Errorf("read on from %d: the entry before it is another one than was read: %w", f.next, ErrReplaced)
+		}
 		return nil
 	}
 	if m.seq() > f.next {
@@ -162,12 +197,13 @@ func (f *follower) take(ctx context.Context, m message) error {
 		if err := f.reaches(first); err != nil {
 			return err
 		}
-		return &CorruptError{Seq: f.next, Err: fmt.Errorf("nothing is there, the next message is at %d", m.seq())}
+		return &CorruptError{Seq: f.next, Upto: m.seq() - 1, Err: fmt.Errorf("nothing is there, the next message is at %d", m.seq())}
 	}
 	if err := f.fn(m); err != nil {
 		return err
 	}
 	f.next++
+	f.last = m.meta.Timestamp
 	return nil
 }
 

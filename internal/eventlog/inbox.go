@@ -56,7 +56,7 @@ func (l *Log) Inbox(ctx context.Context, handle InboxHandler) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, errHandler):
+		case errors.Is(err, errHandler), errors.Is(err, ErrReplaced):
 			return err
 		case feature.CodeOf(err) == feature.CodeConflict, errors.Is(err, ErrTruncated):
 			l.cfg.Logger.Info("another process reads the inbox too")
@@ -133,9 +133,9 @@ func (in *inboxReader) resume(ctx context.Context) error {
 		id, seq, _ := strings.Cut(m.Header.Get(headerInbox), " ")
 		n, err := strconv.ParseUint(seq, 10, 64)
 		if err != nil {
-			return &CorruptError{Seq: m.Sequence, Err: fmt.Errorf("header %s: %w", headerInbox, err)}
+			return &CorruptError{Seq: m.Sequence, Upto: m.Sequence, Err: fmt.Errorf("header %s: %w", headerInbox, err)}
 		}
-		if id == in.log.inboxID {
+		if id == in.log.ids[inboxName] {
 			in.covered = n
 		}
 	}
@@ -224,7 +224,7 @@ func (in *inboxReader) put(ctx context.Context, chunk []message) (int, error) {
 func (in *inboxReader) publish(ctx context.Context, c *call, covered uint64) error {
 	for {
 		c := &call{pieces: c.pieces, bytes: c.bytes, done: make(chan outcome, 1)}
-		c.inbox = &mark{text: fmt.Sprintf("%s %d", in.log.inboxID, covered), after: in.last}
+		c.inbox = &mark{text: fmt.Sprintf("%s %d", in.log.ids[inboxName], covered), after: in.last}
 		last, err := in.log.submit(ctx, c)
 		switch {
 		case err == nil:
@@ -289,7 +289,7 @@ func (in *inboxReader) name(chunk []message, letters []Letter) {
 		if p := places[r]; len(p) > 0 {
 			place, places[r] = p[0], p[1:]
 		}
-		letters[i].id = in.log.inboxID + "-" + place
+		letters[i].id = in.log.ids[inboxName] + "-" + place
 	}
 }
 

@@ -21,14 +21,15 @@ type Log struct {
 	server  *embedded // nil when the servers are elsewhere
 	conn    *nats.Conn
 	js      jetstream.JetStream
-	id      string        // of LOCKSTEP_LOG
-	inboxID string        // of LOCKSTEP_IN
-	limit   int           // bytes of a row group of more than one row
-	single  *queue        // calls whose rows go into one message
-	several *queue        // calls whose rows take several, all or none, and those of the inbox
-	name    string        // begins the ids of this Log's messages
-	next    atomic.Uint64 // number of the next message
-	acked   atomic.Uint64 // a sequence that the log has reached: a repetition of a publish lies behind it
+	id      string            // of LOCKSTEP_LOG
+	before  string            // the identity that it had before, if it lost its end
+	ids     map[string]string // of all streams, by name
+	limit   int               // bytes of a row group of more than one row
+	single  *queue            // calls whose rows go into one message
+	several *queue            // calls whose rows take several, all or none, and those of the inbox
+	name    string            // begins the ids of this Log's messages
+	next    atomic.Uint64     // number of the next message
+	acked   atomic.Uint64     // a sequence that the log has reached: a repetition of a publish lies behind it
 	tries   tries
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the committers have ended
@@ -76,15 +77,20 @@ func (l *Log) open(ctx context.Context) error {
 	if err := l.checkServer(ctx); err != nil {
 		return err
 	}
-	if l.id, err = l.ensure(ctx, l.logStream()); err != nil {
+	log, err := l.ensure(ctx, l.logStream())
+	if err != nil {
 		return err
 	}
-	if _, err = l.ensure(ctx, l.deadStream()); err != nil {
+	dead, err := l.ensure(ctx, l.deadStream())
+	if err != nil {
 		return err
 	}
-	if l.inboxID, err = l.ensure(ctx, l.inboxStream()); err != nil {
+	inbox, err := l.ensure(ctx, l.inboxStream())
+	if err != nil {
 		return err
 	}
+	l.id, l.before = log[idKey], log[beforeKey]
+	l.ids = map[string]string{logName: l.id, deadName: dead[idKey], inboxName: inbox[idKey]}
 	_, last, err := l.Bounds(ctx)
 	l.acked.Store(last)
 	return err
@@ -159,6 +165,9 @@ func (l *Log) disconnect() {
 // ID returns the identity of the log, made when its stream was. Sequences of logs with different IDs do not
 // compare.
 func (l *Log) ID() string { return l.id }
+
+// Before returns the identity that the log had until it lost its end, "" if it never did: it holds entries of that one too.
+func (l *Log) Before() string { return l.before }
 
 // JetStream returns the JetStream that keeps the log, for what others keep there. It is open as long as l is.
 func (l *Log) JetStream() jetstream.JetStream { return l.js }

@@ -87,7 +87,7 @@ func TestIdentity(t *testing.T) {
 	if _, err := l.Publish(within(t), rows(0, 1)); !errors.Is(err, feature.ErrUnavailable) {
 		t.Errorf("Publish after Close: %v, want %s", err, feature.CodeUnavailable)
 	}
-	l = open(t, eventlog.Config{Dir: dir, MaxBytes: 1 << 30, MaxAge: time.Hour})
+	l = open(t, eventlog.Config{Dir: dir, MaxBytes: 1 << 30})
 	if l.ID() != id || id == "" {
 		t.Errorf("ID after restart = %q, want %q", l.ID(), id)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -75,18 +76,32 @@ func (l *Log) Healthy(ctx context.Context) error {
 	return nil
 }
 
+// Extent says how much the log holds.
+type Extent struct {
+	First, Last uint64 // sequences of the log
+	Bytes       uint64 // that the log takes
+	MaxBytes    int64  // that it may take; not above 0: no limit
+}
+
+// Extent returns how much the log holds.
+func (l *Log) Extent(ctx context.Context) (Extent, error) {
+	info, err := l.info(ctx, logName)
+	if err != nil {
+		return Extent{}, err
+	}
+	return Extent{First: info.State.FirstSeq, Last: info.State.LastSeq, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes}, nil
+}
+
 // Stats describes the streams for people and metrics.
 type Stats struct {
-	First, Last uint64            // sequences of the log
-	Bytes       uint64            // that the log takes
-	MaxBytes    int64             // that it may take; not above 0: no limit
-	Dead        map[string]uint64 // refused rows by source; "" counts those of names that no source can have
-	Inbox       uint64            // messages that wait in the inbox
+	Extent
+	Dead  map[string]uint64 // refused rows by source; "" counts those of names that no source can have
+	Inbox uint64            // messages that wait in the inbox
 }
 
 // Stats returns the state of the streams.
 func (l *Log) Stats(ctx context.Context) (Stats, error) {
-	log, err := l.info(ctx, logName)
+	log, err := l.Extent(ctx)
 	if err != nil {
 		return Stats{}, err
 	}
@@ -98,10 +113,7 @@ func (l *Log) Stats(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
-	s := Stats{
-		First: log.State.FirstSeq, Last: log.State.LastSeq, Bytes: log.State.Bytes, MaxBytes: log.Config.MaxBytes,
-		Dead: map[string]uint64{}, Inbox: inbox.State.Msgs,
-	}
+	s := Stats{Extent: log, Dead: map[string]uint64{}, Inbox: inbox.State.Msgs}
 	for subject, n := range dead.State.Subjects {
 		source := strings.TrimPrefix(subject, deadPrefix)
 		if source == noSource {
@@ -110,6 +122,39 @@ func (l *Log) Stats(ctx context.Context) (Stats, error) {
 		s.Dead[source] = n
 	}
 	return s, nil
+}
+
+// Since returns the sequence of the first entry that the log took at an instant or later; that of the next entry if there is
+// none.
+func (l *Log) Since(ctx context.Context, at time.Time) (uint64, error) {
+	doing := "look for the entries since " + at.UTC().Format(time.RFC3339)
+	_, last, err := l.Bounds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	consumer, err := l.js.CreateConsumer(ctx, logName, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &at, HeadersOnly: true,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return 0, feature.Errorf(feature.CodeUnavailable, "%s: %w", doing, err)
+	}
+	defer l.forget(ctx, logName, consumer)
+	found, err := consumer.FetchNoWait(1)
+	if err != nil {
+		return 0, feature.Errorf(feature.CodeUnavailable, "%s: %w", doing, err)
+	}
+	if m, ok := <-found.Messages(); ok {
+		meta, err := m.Metadata()
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", doing, err)
+		}
+		return meta.Sequence.Stream, nil
+	}
+	if err := found.Error(); err != nil {
+		return 0, feature.Errorf(feature.CodeUnavailable, "%s: %w", doing, err)
+	}
+	return last + 1, nil // what came since then is younger
 }
 
 // Trim lets the log forget the entries before seq, which makes room. Readers that are not there yet get

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 
@@ -31,13 +30,10 @@ const (
 // noStorage is JetStream's refusal of a stream that may become larger than what the server has left.
 const noStorage jetstream.ErrorCode = 10047
 
-// idKey is the place of a stream's identity in its metadata.
-const idKey = "lockstep_id"
-
 func (l *Log) logStream() jetstream.StreamConfig {
 	return l.stream(jetstream.StreamConfig{
 		Name: logName, Subjects: []string{logPrefix + ">"}, Description: "Lockstep: the log of events",
-		MaxBytes: l.cfg.MaxBytes, MaxAge: l.cfg.MaxAge, Discard: jetstream.DiscardNew,
+		MaxBytes: l.cfg.MaxBytes, Discard: jetstream.DiscardNew, FirstSeq: l.cfg.Covered.firstSeq(),
 	})
 }
 
@@ -62,9 +58,6 @@ func (l *Log) stream(c jetstream.StreamConfig) jetstream.StreamConfig {
 	c.AllowDirect = true
 	c.AllowAtomicPublish = true
 	c.Duplicates = dedup
-	if c.MaxAge > 0 {
-		c.Duplicates = min(c.Duplicates, c.MaxAge)
-	}
 	return c
 }
 
@@ -85,8 +78,8 @@ func (l *Log) checkServer(ctx context.Context) error {
 	return nil
 }
 
-// ensure makes the stream or checks the one there is, and returns its identity.
-func (l *Log) ensure(ctx context.Context, want jetstream.StreamConfig) (string, error) {
+// ensure makes the stream or checks the one there is, and returns its metadata.
+func (l *Log) ensure(ctx context.Context, want jetstream.StreamConfig) (map[string]string, error) {
 	s, err := l.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		want.Metadata = map[string]string{idKey: rand.Text()}
@@ -96,17 +89,25 @@ func (l *Log) ensure(ctx context.Context, want jetstream.StreamConfig) (string, 
 		}
 	}
 	if e, ok := errors.AsType[*jetstream.APIError](err); ok && e.ErrorCode == noStorage {
-		return "", feature.Errorf(feature.CodeInvalid, "stream %s may take %d GiB, for which NATS at %s has no room: lower log-bytes, or raise max_file_store in the servers' jetstream block (without it they lend out three quarters of the free disk): %w",
+		return nil, feature.Errorf(feature.CodeInvalid, "stream %s may take %d GiB, for which NATS at %s has no room: lower log-bytes, or raise max_file_store in the servers' jetstream block (without it they lend out three quarters of the free disk): %w",
 			want.Name, want.MaxBytes/gib, l.where(), err)
 	}
 	if err != nil {
-		return "", feature.Errorf(feature.CodeUnavailable, "open stream %s at %s: %w", want.Name, l.where(), err)
+		return nil, feature.Errorf(feature.CodeUnavailable, "open stream %s at %s: %w", want.Name, l.where(), err)
 	}
 	have := s.CachedInfo().Config
 	if err := checkStream(have, want); err != nil {
-		return "", err
+		return nil, err
 	}
-	return l.adopt(ctx, have, want)
+	if have, err = l.limits(ctx, have, want); err != nil {
+		return nil, err
+	}
+	if want.Name == logName {
+		have, err = l.identify(ctx, have, s.CachedInfo().State)
+	} else if have.Metadata[idKey] == "" {
+		have, err = l.stamp(ctx, have, map[string]string{idKey: rand.Text()})
+	}
+	return have.Metadata, err
 }
 
 // checkStream fails if a stream that somebody else may have made does not keep what the log promises.
@@ -127,6 +128,7 @@ func checkStream(have, want jetstream.StreamConfig) error {
 	expect(have.MaxMsgsPerSubject <= 0 && have.MaxMsgs <= 0, "no limit on the number of messages")
 	expect(have.MaxMsgSize <= 0 || have.MaxMsgSize >= 2*groupBytes, "no max_msg_size")
 	expect(!have.Sealed && !have.NoAck && have.Mirror == nil && len(have.Sources) == 0, "a stream of its own that acknowledges")
+	expect(have.MaxAge <= 0 || want.Name != logName, "no max_age: what the offline store has is trimmed")
 	expect(have.Duplicates >= min(want.Duplicates, dedup), "duplicate_window: "+want.Duplicates.String())
 	if len(wrong) == 0 {
 		return nil
@@ -134,29 +136,17 @@ func checkStream(have, want jetstream.StreamConfig) error {
 	return feature.Errorf(feature.CodeInvalid, "stream %s is not as the log needs it, expected %s", want.Name, strings.Join(wrong, "; "))
 }
 
-// adopt gives a stream the limits of the configuration if it is ours alone, and an identity if it has none.
-func (l *Log) adopt(ctx context.Context, have, want jetstream.StreamConfig) (string, error) {
-	change := have
-	change.Metadata = maps.Clone(have.Metadata)
-	if change.Metadata[idKey] == "" {
-		if change.Metadata == nil {
-			change.Metadata = map[string]string{}
-		}
-		change.Metadata[idKey] = rand.Text()
+// limits gives a stream the limits of the configuration if it is ours alone.
+func (l *Log) limits(ctx context.Context, have, want jetstream.StreamConfig) (jetstream.StreamConfig, error) {
+	if l.server == nil || have.MaxBytes == want.MaxBytes {
+		return have, nil
 	}
-	if l.server != nil {
-		change.MaxBytes, change.MaxAge, change.Duplicates = want.MaxBytes, want.MaxAge, want.Duplicates
+	have.MaxBytes = want.MaxBytes
+	s, err := l.js.UpdateStream(ctx, have)
+	if err != nil {
+		return have, fmt.Errorf("set the limit of stream %s: %w", want.Name, err)
 	}
-	same := change.MaxBytes == have.MaxBytes && change.MaxAge == have.MaxAge && change.Duplicates == have.Duplicates &&
-		change.Metadata[idKey] == have.Metadata[idKey]
-	if !same {
-		s, err := l.js.UpdateStream(ctx, change)
-		if err != nil {
-			return "", fmt.Errorf("set up stream %s: %w", want.Name, err)
-		}
-		change = s.CachedInfo().Config
-	}
-	return change.Metadata[idKey], nil
+	return s.CachedInfo().Config, nil
 }
 
 // token reports whether a name is one token of a subject as it is.

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,13 +21,16 @@ type Entry struct {
 
 // Tail calls fn for every entry of the log from a sequence on (0 and 1 are the start), in order, each once, and
 // goes on as entries are appended. It returns fn's error as it is, the context's when ctx ends, ErrTruncated,
-// ErrAhead or a CorruptError; it does not return because a connection was lost. The entry and all in it are
+// ErrAhead, ErrReplaced or a CorruptError; it does not return because a connection was lost. The entry and all in it are
 // fn's to keep; fn may take its time.
 func (l *Log) Tail(ctx context.Context, from uint64, fn func(Entry) error) error {
 	return l.follow(ctx, logName, from, func(m message) error {
 		e, err := readEntry(m)
-		if err != nil {
-			return &CorruptError{Seq: m.seq(), Err: err}
+		switch {
+		case feature.CodeOf(err) == feature.CodeConflict: // the entry is well, but not for us
+			return fmt.Errorf("read entry %d: %w", m.seq(), err)
+		case err != nil:
+			return &CorruptError{Seq: m.seq(), Upto: m.seq(), Err: err, Subject: m.Subject(), Raw: m.Data()}
 		}
 		return fn(e)
 	})
@@ -47,6 +51,9 @@ func readEntry(m message) (Entry, error) {
 		return e, nil
 	}
 	if e.Batch, err = wire.ParseGroup(m.Data()); err != nil {
+		if broken, ok := errors.AsType[*wire.Error](err); ok && broken.Newer {
+			return Entry{}, feature.Errorf(feature.CodeConflict, "%w: upgrade this process", err)
+		}
 		return Entry{}, err
 	}
 	if subject != inboxSubject && !strings.HasPrefix(subject, logPrefix+e.Batch.Source+".") {

@@ -18,6 +18,11 @@ func (h History) Recover(ctx context.Context) (watermark feature.Cut, open uint6
 	return h.Store.Recover(ctx)
 }
 
+// Follow is the store's.
+func (h History) Follow(ctx context.Context, log string, after uint64) error {
+	return h.Store.Follow(ctx, log, after)
+}
+
 // Append is the store's.
 func (h History) Append(ctx context.Context, log string, entries []eventlog.Entry) error {
 	out := make([]offline.Entry, len(entries))

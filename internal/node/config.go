@@ -36,7 +36,7 @@ type Config struct {
 	NATSListen string // address on which the embedded NATS server listens; "" for none
 	Durability eventlog.Durability
 	LogBytes   int64         // most bytes of the log; 0 means 64 GiB
-	LogAge     time.Duration // longest life of a log entry; 0 means no end
+	LogAge     time.Duration // from which an entry that ClickHouse has is removed from the log; 0: when room is needed
 
 	ClickHouse string // URL of a server; "" embeds the engine
 	Database   string // default: that of the URL, else lockstep

@@ -39,6 +39,7 @@ type Node struct {
 	offline  *offline.Store
 	covered  Covered
 	sink     *materialize.Sink // nil without the role sink
+	trimmer  *materialize.Trimmer
 	follower *materialize.Follower
 	online   *online.Store // nil without the role serve
 	replica  *materialize.Replica
@@ -52,14 +53,14 @@ type Node struct {
 	stopEngine func()
 }
 
-// Open claims the data folder and opens every part, the log first. Whoever gets a Node must call Run or Close.
+// Open claims the data folder and opens every part. The history comes before the log, which has to go on behind it. Whoever gets a Node must call Run or Close.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, logger: cfg.Logger, started: time.Now()}
-	for _, open := range []func(context.Context) error{n.claim, n.openEngine, n.openLog, n.openOffline, n.openMovers, n.openServer} {
+	for _, open := range []func(context.Context) error{n.claim, n.openEngine, n.openOffline, n.openLog, n.openMovers, n.openServer} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -107,16 +108,25 @@ func (n *Node) openEngine(ctx context.Context) error {
 }
 
 func (n *Node) openLog(ctx context.Context) (err error) {
+	reach, err := n.offline.Reach(ctx)
+	if err != nil {
+		return err
+	}
 	n.log, err = eventlog.Open(ctx, eventlog.Config{
-		URL: n.cfg.NATS, Dir: filepath.Join(n.cfg.Data, "log"), Listen: n.cfg.NATSListen, Durability: n.cfg.Durability,
-		MaxBytes: n.cfg.LogBytes, MaxAge: n.cfg.LogAge, Logger: n.logger,
+		URL: n.cfg.NATS, Dir: filepath.Join(n.cfg.Data, "log"), Listen: n.cfg.NATSListen, Durability: n.cfg.Durability, MaxBytes: n.cfg.LogBytes,
+		Covered: eventlog.Covered{Log: reach.Watermark.Log, Seq: reach.Watermark.Seq, Begun: reach.Begun, At: reach.At}, Logger: n.logger,
 	})
 	if err != nil {
 		return err
 	}
-	n.registry, err = registry.Open(ctx, n.log.JetStream(), n.logger)
-	return err
+	if n.registry, err = registry.Open(ctx, n.log.JetStream(), n.logger); err != nil || !n.writes() {
+		return err
+	}
+	return n.ensure(ctx, n.registry.Catalog())
 }
+
+// writes reports whether the process writes into ClickHouse.
+func (n *Node) writes() bool { return n.cfg.has(Sink) || n.cfg.has(Ingest) }
 
 func (n *Node) openOffline(ctx context.Context) (err error) {
 	cfg := offline.Config{URL: n.cfg.ClickHouse, Database: n.cfg.Database, Logger: n.logger}
@@ -126,13 +136,10 @@ func (n *Node) openOffline(ctx context.Context) (err error) {
 	if n.offline, err = offline.Open(ctx, cfg); err != nil {
 		return err
 	}
-	if !n.cfg.has(Sink) && !n.cfg.has(Ingest) {
+	if !n.writes() {
 		return nil
 	}
-	if err := n.offline.Migrate(ctx); err != nil {
-		return err
-	}
-	return n.ensure(ctx, n.registry.Catalog())
+	return n.offline.Migrate(ctx)
 }
 
 // ensure makes the event tables of all sources.
@@ -149,6 +156,7 @@ func (n *Node) openMovers(context.Context) error {
 	if n.cfg.has(Sink) {
 		n.sink = materialize.NewSink(materialize.SinkConfig{Log: n.log, History: History{n.offline}, Logger: n.logger})
 		n.covered = n.sink
+		n.trimmer = materialize.NewTrimmer(materialize.TrimmerConfig{Log: n.log, Watermark: n.sink.Watermark, Age: n.cfg.LogAge, Logger: n.logger})
 	} else {
 		n.follower = materialize.NewFollower(n.offline, n.logger)
 		n.covered = n.follower
@@ -179,6 +187,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.server.Run(running) })
 	if n.sink != nil {
 		group.Go(func() error { return n.sink.Run(running) })
+		group.Go(func() error { return n.trimmer.Run(running) })
 	} else {
 		group.Go(func() error { return n.follower.Run(running) })
 	}
@@ -199,7 +208,7 @@ func (n *Node) Run(ctx context.Context) error {
 
 // follow makes the tables of sources that another process defines.
 func (n *Node) follow(ctx context.Context) error {
-	if !n.cfg.has(Sink) && !n.cfg.has(Ingest) {
+	if !n.writes() {
 		return nil
 	}
 	for catalog := range n.registry.Updates(ctx) {

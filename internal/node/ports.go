@@ -118,7 +118,7 @@ func (n definitions) Apply(ctx context.Context, r *api.RegistryRequest) (any, er
 	if err != nil {
 		return nil, err
 	}
-	if n.cfg.has(Sink) || n.cfg.has(Ingest) {
+	if n.writes() {
 		if err := n.ensure(ctx, n.registry.Catalog()); err != nil {
 			return nil, fmt.Errorf("the definitions are applied, but: %w", err)
 		}

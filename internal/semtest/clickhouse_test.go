@@ -31,6 +31,9 @@ func clickhouseExecution(t *testing.T) semtest.Execution {
 		if err != nil {
 			return nil, err
 		}
+		if err := store.Follow(ctx, "log", 0); err != nil {
+			return nil, errors.Join(err, store.Close())
+		}
 		return &clickhouseEngine{catalog: c, store: store, log: "log"}, nil
 	}}
 }

@@ -14,9 +14,13 @@ type Error struct {
 	Format string // what was being read: "key", "row group", "state"
 	Offset int    // where in the bytes it went wrong
 	Reason string // what is wrong there
+	Newer  bool   // nothing is broken: it is whole, and of a version that this program does not know
 }
 
 // Error returns one line with the format, the place and the reason.
 func (e *Error) Error() string {
+	if e.Newer {
+		return fmt.Sprintf("%s of a newer version: %s", e.Format, e.Reason)
+	}
 	return fmt.Sprintf("broken %s at byte %d: %s", e.Format, e.Offset, e.Reason)
 }

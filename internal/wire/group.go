@@ -137,16 +137,14 @@ func ParseGroup(b []byte) (*feature.Batch, error) {
 		r.fail("it does not begin as a row group does")
 		return nil, r.err
 	}
-	if b[3] != groupMagic[3] {
-		r.off = 3
-		r.fail("version %d is not known, expected %d", b[3], groupMagic[3])
-		return nil, r.err
-	}
 	body := b[:len(b)-groupSum]
 	if got, want := xxhash.Sum64(body), binary.LittleEndian.Uint64(b[len(body):]); got != want {
 		r.off = len(body)
 		r.fail("checksum is %016x, the bytes say %016x", got, want)
 		return nil, r.err
+	}
+	if b[3] != groupMagic[3] { // every version ends with the checksum
+		return nil, &Error{Format: r.format, Offset: 3, Reason: fmt.Sprintf("version %d, this program knows %d", b[3], groupMagic[3]), Newer: true}
 	}
 	r.b, r.off = body, len(groupMagic)
 	return r.group()

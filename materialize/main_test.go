@@ -1,0 +1,9 @@
+package materialize_test
+
+import (
+	"testing"
+
+	"github.com/lockstepfs/lockstep/internal/chtest"
+)
+
+func TestMain(m *testing.M) { chtest.Main(m) }

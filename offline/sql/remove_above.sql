@@ -1,0 +1,1 @@
+ALTER TABLE {{.Table}} DELETE WHERE {{.Column}} > {seq:UInt64} SETTINGS mutations_sync = 2
