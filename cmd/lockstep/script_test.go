@@ -78,13 +78,14 @@ func startDev(t *testing.T) string {
 	return text
 }
 
-// background starts a command with the settings of env and no others. When the test ends it is asked to stop, and
-// must then end well.
+// background starts a command with the settings of env and no others. When the test ends it is asked to stop as a
+// shell does, with its whole process group, and must then end well and without complaint.
 func background(t *testing.T, env []string, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	var output bytes.Buffer
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &output, &output, t.TempDir()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	for _, v := range os.Environ() {
 		if name, _, _ := strings.Cut(v, "="); !strings.HasPrefix(name, "LOCKSTEP_") || slices.Contains(passed, name) {
 			cmd.Env = append(cmd.Env, v)
@@ -95,9 +96,9 @@ func background(t *testing.T, env []string, name string, args ...string) *exec.C
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // Wait tells if it had ended before
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) // Wait tells if it had ended before
 		err := cmd.Wait()
-		if err != nil {
+		if err != nil || strings.Contains(output.String(), "level=ERROR") {
 			t.Errorf("%s %s ended with %v", name, strings.Join(args, " "), err)
 		}
 		if t.Failed() {

@@ -143,9 +143,12 @@ func (a *app) serve(cmd *cobra.Command, cfg node.Config, dir string) error {
 		return err
 	}
 	fmt.Fprintf(a.err, "lockstep %s serves on %s, data in %s\n", version, n.URL(), cfg.Data)
-	up := func() error { return nil }
-	if path, err := cmd.Flags().GetString("url-file"); err == nil && path != "" {
-		up = func() error { return os.WriteFile(path, []byte(n.URL()+"\n"), 0o644) }
+	up := func() error {
+		path, err := cmd.Flags().GetString("url-file")
+		if err == nil && path != "" {
+			err = os.WriteFile(path, []byte(n.URL()+"\n"), 0o644)
+		}
+		return errors.Join(err, n.Announce())
 	}
 	group, ctx := errgroup.WithContext(cmd.Context())
 	group.Go(func() error { return n.Run(ctx) })
@@ -235,6 +238,9 @@ func (a *app) connect(ctx context.Context) (client *sdk.Client, done func() erro
 	client, err = sdk.Open(n.URL(), sdk.Config{})
 	if err == nil {
 		err = untilReady(ctx, client)
+	}
+	if err == nil {
+		err = n.Announce()
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, done())

@@ -40,8 +40,7 @@ func ChildMain() {
 }
 
 func runChild(text string) error {
-	// An interrupt typed at the terminal goes to the whole process group; the parent decides what becomes of the child.
-	signal.Ignore(syscall.SIGINT, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGINT, syscall.SIGHUP) // the parent decides what becomes of the child
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
 	orphan := make(chan struct{})

@@ -71,6 +71,7 @@ func startProcess(ctx context.Context, cfg Config, socket string) (*process, err
 	p := &process{cmd: exec.CommandContext(context.WithoutCancel(ctx), executable), exited: make(chan struct{}), since: time.Now()}
 	p.cmd.Env = append(os.Environ(), childEnv+"="+string(text), "TZ=UTC")
 	p.cmd.ExtraFiles = []*os.File{statusWrite}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a shell signals whole groups; the parent decides what becomes of the child
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
 		return nil, errors.Join(err, statusWrite.Close())

@@ -9,8 +9,7 @@ import (
 	"github.com/lockstepfs/lockstep/server"
 )
 
-// openServer makes the HTTP server of the parts that this process has, listens, and tells commands on this
-// machine where.
+// openServer makes the HTTP server of the parts that this process has, and listens.
 func (n *Node) openServer(ctx context.Context) error {
 	cfg := server.Config{
 		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Serving: n.Serving, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n},
@@ -36,6 +35,11 @@ func (n *Node) openServer(ctx context.Context) error {
 	if err := n.server.Listen(ctx); err != nil {
 		return err
 	}
+	return nil
+}
+
+// Announce tells commands on this machine where the process serves. Until then they wait for it.
+func (n *Node) Announce() error {
 	if err := n.lock.announce(n.URL()); err != nil {
 		return fmt.Errorf("write the server's URL into the data folder: %w", err)
 	}
