@@ -38,7 +38,7 @@ func OpenAPI(version string) []byte {
 		"paths": paths,
 		"components": object{
 			"schemas":         d.schemas,
-			"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer", "description": "Needed unless the server listens on a loopback address."}},
+			"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer", "description": "Needed where the server has tokens configured, as it must have to listen anywhere but on loopback."}},
 		},
 	}
 	b, err := json.Marshal(doc)
@@ -55,6 +55,7 @@ func (d describer) operation(r Route) object {
 	if r.Scope != ScopeNone {
 		op["security"] = []object{{}, {"token": []string{}}}
 		op["description"] = "Needs scope " + string(r.Scope) + "."
+		op["x-lockstep-scope"], op["x-lockstep-class"] = r.Scope, r.Class
 	}
 	if params := parameters(r); len(params) > 0 {
 		op["parameters"] = params

@@ -118,3 +118,13 @@ func TestFormats(t *testing.T) {
 		t.Error("an unknown format or media type is known")
 	}
 }
+
+// TestClasses: only what says nothing about data is without limits, and metrics.
+func TestClasses(t *testing.T) {
+	for _, r := range api.Routes() {
+		open := r.Class == api.ClassOpen
+		if want := r.Scope == api.ScopeNone || r.Path == api.PathMetrics; open != want {
+			t.Errorf("%s %s has the class %q, and the scope %q", r.Method, r.Path, r.Class, r.Scope)
+		}
+	}
+}

@@ -18,6 +18,25 @@ const (
 	ScopeAdmin Scope = "admin"
 )
 
+// Class says which work a route is, and so which limits it shares with others.
+type Class string
+
+// The classes.
+const (
+	ClassOpen    Class = "" // health, readiness, metrics, the description of the server: never refused
+	ClassRead    Class = "read"
+	ClassWrite   Class = "write"
+	ClassTrain   Class = "train"
+	ClassImport  Class = "import"
+	ClassQuery   Class = "query"
+	ClassOperate Class = "operate"
+)
+
+// Classes returns the classes that have limits.
+func Classes() []Class {
+	return []Class{ClassRead, ClassWrite, ClassTrain, ClassImport, ClassQuery, ClassOperate}
+}
+
 // Param is a query parameter or a header of a request.
 type Param struct {
 	Name   string
@@ -34,6 +53,7 @@ type Route struct {
 	Name    string // operation id
 	Summary string
 	Scope   Scope
+	Class   Class
 	Params  []Param
 
 	Body  any      // zero value of the JSON request body; nil for none
@@ -52,18 +72,18 @@ func dataRoutes() []Route {
 	files := []string{MediaParquet, MediaArrow, MediaFeather, MediaCSV, MediaNDJSON, MediaOctets, MediaForm}
 	return []Route{
 		{
-			Method: http.MethodPost, Path: PathOnline, Name: "online", Scope: ScopeRead,
+			Method: http.MethodPost, Path: PathOnline, Name: "online", Scope: ScopeRead, Class: ClassRead,
 			Summary: "Read features of keys at one instant",
 			Body:    OnlineRequest{}, Answer: OnlineResponse{},
 		},
 		{
-			Method: http.MethodPost, Path: PathHistorical, Name: "historical", Scope: ScopeRead,
+			Method: http.MethodPost, Path: PathHistorical, Name: "historical", Scope: ScopeRead, Class: ClassTrain,
 			Summary: "Make a training set from a spine in the request, a file, SQL or all keys",
 			Params:  trainingParams(), Body: TrainingRequest{}, Files: files,
 			Media: []string{MediaParquet, MediaArrow, MediaFeather, MediaCSV, MediaNDJSON},
 		},
 		{
-			Method: http.MethodPost, Path: PathEvents, Name: "push", Scope: ScopeWrite,
+			Method: http.MethodPost, Path: PathEvents, Name: "push", Scope: ScopeWrite, Class: ClassWrite,
 			Summary: "Push rows of a source; the answer means that the log has them on disk",
 			Params: []Param{
 				{Name: "partial", Type: "boolean", Doc: "take the good rows and list the refused ones, instead of taking none"},
@@ -72,7 +92,7 @@ func dataRoutes() []Route {
 			Body: PushRequest{}, Files: []string{MediaNDJSON}, Answer: PushResponse{},
 		},
 		{
-			Method: http.MethodPost, Path: PathImport, Name: "import", Scope: ScopeWrite,
+			Method: http.MethodPost, Path: PathImport, Name: "import", Scope: ScopeWrite, Class: ClassImport,
 			Summary: "Import a file into the history of a source",
 			Params: []Param{
 				{Name: "format", Type: "string", Doc: "parquet, arrow, feather, csv or jsonl; by the content type or the ending of name when left out"},
@@ -99,10 +119,10 @@ func trainingParams() []Param {
 
 func registryRoutes() []Route {
 	get := func(path, name, summary string, answer any) Route {
-		return Route{Method: http.MethodGet, Path: path, Name: name, Summary: summary, Scope: ScopeRead, Answer: answer}
+		return Route{Method: http.MethodGet, Path: path, Name: name, Summary: summary, Scope: ScopeRead, Class: ClassRead, Answer: answer}
 	}
 	post := func(path, name, summary string) Route {
-		return Route{Method: http.MethodPost, Path: path, Name: name, Summary: summary, Scope: ScopeAdmin, Body: RegistryRequest{}, Answer: Opaque{}}
+		return Route{Method: http.MethodPost, Path: path, Name: name, Summary: summary, Scope: ScopeAdmin, Class: ClassOperate, Body: RegistryRequest{}, Answer: Opaque{}}
 	}
 	return []Route{
 		get(PathEntities, "entities", "List the entities", Entities{}),
@@ -115,14 +135,14 @@ func registryRoutes() []Route {
 		get(PathService, "service", "Describe a service, NAME or NAME@VERSION", Service{}),
 		get(PathServiceVersions, "serviceVersions", "List the live versions of a service", Services{}),
 		{
-			Method: http.MethodGet, Path: PathRegistry, Name: "definitions", Scope: ScopeRead, Answer: Definitions{},
+			Method: http.MethodGet, Path: PathRegistry, Name: "definitions", Scope: ScopeRead, Class: ClassRead, Answer: Definitions{},
 			Summary: "Describe what is registered: all of it, or one name with its versions",
 			Params:  []Param{{Name: "name", Type: "string", Doc: "NAME, NAME@VERSION or KIND/NAME"}},
 		},
 		post(PathRegistryPlan, "plan", "Say what applying definitions would change"),
 		post(PathRegistryApply, "apply", "Apply definitions"),
 		{
-			Method: http.MethodPost, Path: PathRollback, Name: "rollback", Scope: ScopeAdmin, Body: RollbackRequest{}, Answer: Opaque{},
+			Method: http.MethodPost, Path: PathRollback, Name: "rollback", Scope: ScopeAdmin, Class: ClassOperate, Body: RollbackRequest{}, Answer: Opaque{},
 			Summary: "Make an earlier version of a service its newest again, as a new version",
 		},
 		get(PathRegistrySchema, "schema", "The JSON Schema of definitions, for editors", Opaque{}),
@@ -131,9 +151,9 @@ func registryRoutes() []Route {
 
 func operateRoutes() []Route {
 	return []Route{
-		{Method: http.MethodGet, Path: PathStatus, Name: "status", Summary: "Positions, lag, freshness, versions", Scope: ScopeRead, Answer: Status{}},
+		{Method: http.MethodGet, Path: PathStatus, Name: "status", Summary: "Positions, lag, freshness, versions", Scope: ScopeRead, Class: ClassRead, Answer: Status{}},
 		{
-			Method: http.MethodGet, Path: PathDeadLetters, Name: "deadLetters", Summary: "List what the gate refused", Scope: ScopeRead, Answer: DeadLetters{},
+			Method: http.MethodGet, Path: PathDeadLetters, Name: "deadLetters", Summary: "List what the gate refused", Scope: ScopeRead, Class: ClassRead, Answer: DeadLetters{},
 			Params: []Param{
 				{Name: "source", Type: "string"},
 				{Name: "after", Type: "integer", Doc: "those with a greater seq"},
@@ -141,15 +161,15 @@ func operateRoutes() []Route {
 			},
 		},
 		{
-			Method: http.MethodPost, Path: PathMaterialize, Name: "materialize", Summary: "Move what ClickHouse has to the replicas", Scope: ScopeAdmin,
+			Method: http.MethodPost, Path: PathMaterialize, Name: "materialize", Summary: "Move what ClickHouse has to the replicas", Scope: ScopeAdmin, Class: ClassOperate,
 			Body: MaterializeRequest{}, Answer: Line[MaterializeResult]{}, Media: []string{MediaNDJSON},
 		},
 		{
-			Method: http.MethodPost, Path: PathVerify, Name: "verify", Summary: "Compare both paths at the same instants", Scope: ScopeRead,
+			Method: http.MethodPost, Path: PathVerify, Name: "verify", Summary: "Compare both paths at the same instants", Scope: ScopeRead, Class: ClassOperate,
 			Body: VerifyRequest{}, Answer: Line[VerifyResult]{}, Media: []string{MediaNDJSON},
 		},
 		{
-			Method: http.MethodPost, Path: PathSQL, Name: "sql", Summary: "Look into the offline store, where the server allows it", Scope: ScopeAdmin,
+			Method: http.MethodPost, Path: PathSQL, Name: "sql", Summary: "Look into the offline store, where the server allows it", Scope: ScopeAdmin, Class: ClassQuery,
 			Body: SQLRequest{}, Answer: SQLResponse{}, Media: []string{MediaJSON, MediaNDJSON},
 		},
 		{Method: http.MethodGet, Path: PathHealth, Name: "health", Summary: "The process lives", Answer: Health{}},
@@ -162,17 +182,17 @@ func operateRoutes() []Route {
 func feastRoutes() []Route {
 	return []Route{
 		{
-			Method: http.MethodPost, Path: PathFeastOnline, Name: "feastOnline", Scope: ScopeRead,
+			Method: http.MethodPost, Path: PathFeastOnline, Name: "feastOnline", Scope: ScopeRead, Class: ClassRead,
 			Summary: "Read features of keys now, as Feast's clients do",
 			Body:    FeastOnlineRequest{}, Answer: FeastOnlineResponse{},
 		},
 		{
-			Method: http.MethodPost, Path: PathFeastPush, Name: "feastPush", Scope: ScopeWrite,
+			Method: http.MethodPost, Path: PathFeastPush, Name: "feastPush", Scope: ScopeWrite, Class: ClassWrite,
 			Summary: "Push columns of a source, as Feast's clients do",
 			Body:    FeastPushRequest{}, Answer: PushResponse{},
 		},
 		{
-			Method: http.MethodPost, Path: PathFeastWrite, Name: "feastWrite", Scope: ScopeWrite,
+			Method: http.MethodPost, Path: PathFeastWrite, Name: "feastWrite", Scope: ScopeWrite, Class: ClassWrite,
 			Summary: "Push columns of a view, as Feast's clients do",
 			Body:    FeastWriteRequest{}, Answer: PushResponse{},
 		},

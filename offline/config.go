@@ -3,6 +3,7 @@ package offline
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"maps"
 	"net"
@@ -19,6 +20,7 @@ import (
 type Config struct {
 	URL      string                                                   // of a server: clickhouse://, http:// or https://, with user, password and options as clickhouse-go reads them
 	Dial     func(ctx context.Context, addr string) (net.Conn, error) // leads to the embedded engine, which speaks HTTP
+	TLS      *tls.Config                                              // for a URL that asks for TLS: https://, or clickhouse:// with secure=true; nil trusts the system's authorities
 	Database string                                                   // default: the path of URL, else lockstep
 	Logger   *slog.Logger                                             // default: discard
 
@@ -62,6 +64,9 @@ func (c *Config) options() (*clickhouse.Options, error) {
 		if o.Compression == nil && o.Protocol == clickhouse.Native {
 			o.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
 		}
+	}
+	if o.TLS != nil && c.TLS != nil {
+		o.TLS.RootCAs, o.TLS.Certificates = c.TLS.RootCAs, c.TLS.Certificates
 	}
 	if inURL := strings.TrimSpace(o.Auth.Database); c.Database == "" && inURL != "" {
 		c.Database = inURL

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 // Config configures a Client. The zero value works for a server on loopback.
 type Config struct {
 	Token      string        // bearer token; needed for a server that does not listen on loopback
+	TLS        *tls.Config   // for https; default the system's authorities; not used with HTTPClient
 	HTTPClient *http.Client  // default a client of its own; it must not set Timeout, which would cut streams off
 	Timeout    time.Duration // of a call that is not a stream, repetitions included; default 30 s
 	Retries    int           // repetitions of a call that may be repeated; default 3; negative for none
@@ -36,6 +38,9 @@ func (c Config) withDefaults() Config {
 		transport := http.DefaultTransport.(*http.Transport).Clone() // the standard library says what it is
 		transport.MaxIdleConnsPerHost = 64
 		transport.DisableCompression = true
+		if c.TLS != nil {
+			transport.TLSClientConfig = c.TLS.Clone()
+		}
 		c.HTTPClient = &http.Client{Transport: transport}
 	}
 	return c

@@ -184,7 +184,7 @@ func badOthers() []bad {
 func TestBadRequests(t *testing.T) {
 	p := &parts{}
 	cfg := p.config()
-	cfg.MaxBody, cfg.MaxUpload, cfg.MaxKeys = 64<<10, 128<<10, 5
+	cfg.Limits.BodyBytes, cfg.Limits.UploadBytes, cfg.Limits.Keys = 64<<10, 128<<10, 5
 	s := start(t, cfg)
 	table := append(badOnline(), append(badTraining(), badOthers()...)...)
 	for _, tc := range table {

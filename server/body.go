@@ -48,22 +48,24 @@ func (s *Server) body(c *gin.Context, limit int64) (io.Reader, func(), error) {
 	}
 	control := http.NewResponseController(c.Writer)
 	done := func() { _ = control.SetReadDeadline(time.Time{}) }
-	return &timedBody{http.MaxBytesReader(c.Writer, c.Request.Body, limit), control, s.cfg.StallTimeout}, done, nil
+	until, _ := c.Request.Context().Deadline()
+	return &timedBody{http.MaxBytesReader(c.Writer, c.Request.Body, limit), control, s.cfg.Limits.StallTime, until}, done, nil
 }
 
 func tooLarge(limit int64) error {
 	return feature.Errorf(feature.CodeTooLarge, "the body is larger than the limit of %d bytes", limit)
 }
 
-// timedBody gives every read its own deadline.
+// timedBody gives every read its own deadline, none later than the request's.
 type timedBody struct {
 	body    io.Reader
 	control *http.ResponseController
 	stall   time.Duration
+	until   time.Time
 }
 
 func (b *timedBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(b.stall)) // a writer without deadlines reads without one
+	_ = b.control.SetReadDeadline(deadline(b.stall, b.until)) // a writer without deadlines reads without one
 	n, err := b.body.Read(p)
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
@@ -72,20 +74,39 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		return n, tooLarge(limit.Limit)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if !time.Now().Before(b.until) {
+			return n, feature.Errorf(feature.CodeInvalid, "the body did not arrive in the time that the request has")
+		}
 		return n, feature.Errorf(feature.CodeInvalid, "the body stopped arriving for %s", b.stall)
 	}
 	return n, feature.Errorf(feature.CodeInvalid, "the body was cut off: %w", err)
 }
 
-// readBody returns the whole body, which must fit the limit for bodies in memory.
+// deadline is the time at which to give up waiting for a client: after stall, but not after until.
+func deadline(stall time.Duration, until time.Time) time.Time {
+	at := time.Now().Add(stall)
+	if !until.IsZero() && until.Before(at) {
+		return until
+	}
+	return at
+}
+
+// readBody returns the whole body, which must fit the limit for bodies in memory, and charges for it before it is
+// there.
 func (s *Server) readBody(c *gin.Context) ([]byte, error) {
-	r, done, err := s.body(c, s.cfg.MaxBody)
+	r, done, err := s.body(c, s.cfg.Limits.BodyBytes)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	size := max(c.Request.ContentLength, 0) + 1 // one more, so that the end is seen without growing
-	b := make([]byte, 0, min(max(size, 512), 1<<20))
+	size := c.Request.ContentLength + 1 // one more, so that the end is seen without growing
+	if size == 0 {
+		size = 4 << 10 // it is not known
+	}
+	if err := s.charge(c, bodyCost*size); err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, size)
 	for {
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
@@ -95,7 +116,13 @@ func (s *Server) readBody(c *gin.Context) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		b = slices.Grow(b, 1)
+		if len(b) < cap(b) {
+			continue
+		}
+		if err := s.charge(c, bodyCost*int64(cap(b))); err != nil {
+			return nil, err
+		}
+		b = slices.Grow(b, cap(b))
 	}
 }
 
@@ -180,7 +207,7 @@ func (s *Server) spool(c *gin.Context) (*upload, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, done, err := s.body(c, s.cfg.MaxUpload)
+	r, done, err := s.body(c, s.cfg.Limits.UploadBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -57,9 +57,15 @@ func (s *Server) push(c *gin.Context) error {
 		return err
 	}
 	if lines {
-		p.Rows = splitLines(body)
-	} else if p.Rows, err = splitRows(body); err != nil {
+		p.Rows, err = splitLines(body, s.cfg.Limits.Rows)
+	} else {
+		p.Rows, err = splitRows(body, s.cfg.Limits.Rows)
+	}
+	if err != nil {
 		return invalid(err)
+	}
+	if err := s.charge(c, int64(len(p.Rows))*(rowCost+placeCost*int64(len(src.Columns)))); err != nil {
+		return err
 	}
 	answer, err := s.pushOnce(c.Request.Context(), p, body)
 	if err != nil {
@@ -130,7 +136,10 @@ func (s *Server) pushRows(ctx context.Context, p *Push) (*api.PushResponse, erro
 // pushStream pushes JSON lines of any number in chunks, as they come. It is for partial pushes only: what was
 // pushed before an error stays, and the error says how much.
 func (s *Server) pushStream(c *gin.Context, p *Push) error {
-	r, done, err := s.body(c, s.cfg.MaxUpload)
+	if err := s.chargeTable(c, streamCost); err != nil {
+		return err
+	}
+	r, done, err := s.body(c, s.cfg.Limits.UploadBytes)
 	if err != nil {
 		return err
 	}
@@ -204,21 +213,32 @@ func (st *eventStream) flush(ctx context.Context) error {
 }
 
 // splitLines returns the lines that are not blank; a bad one is the Pusher's to refuse.
-func splitLines(body []byte) []json.RawMessage {
+func splitLines(body []byte, limit int) ([]json.RawMessage, error) {
 	var rows []json.RawMessage
 	for line := range bytes.Lines(body) {
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			rows = append(rows, line)
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
 		}
+		if len(rows) == limit {
+			return nil, tooManyRows(limit)
+		}
+		rows = append(rows, line)
 	}
-	return rows
+	return rows, nil
+}
+
+func tooManyRows(limit int) error {
+	return feature.Errorf(feature.CodeTooLarge, "the request has more than %d rows: send fewer at a time", limit)
 }
 
 // splitRows returns the elements of an array, or of the field rows of an object.
-func splitRows(body []byte) ([]json.RawMessage, error) {
+func splitRows(body []byte, limit int) ([]json.RawMessage, error) {
 	var rows []json.RawMessage
 	sc := &scanner{data: body, lax: true}
 	element := func() error {
+		if len(rows) == limit {
+			return tooManyRows(limit)
+		}
 		row, err := sc.span()
 		rows = append(rows, row)
 		return err

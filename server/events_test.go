@@ -62,7 +62,7 @@ func TestPushForms(t *testing.T) {
 func TestPushStream(t *testing.T) {
 	p := &parts{}
 	cfg := p.config()
-	cfg.MaxBody = 1000
+	cfg.Limits.BodyBytes = 1000
 	s := start(t, cfg)
 	var body strings.Builder
 	for i := range 10_000 {
@@ -205,7 +205,7 @@ func TestIdempotencyOutlivesClient(t *testing.T) {
 func TestBodyBreaksOff(t *testing.T) {
 	p := &parts{}
 	cfg := p.config()
-	cfg.StallTimeout = 50 * time.Millisecond
+	cfg.Limits.StallTime = 50 * time.Millisecond
 	s := start(t, cfg)
 	body, feed := io.Pipe()
 	go func() { _, _ = io.WriteString(feed, `[{"a":1},`) }()

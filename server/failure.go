@@ -57,7 +57,9 @@ func (s *Server) fail(c *gin.Context, err error) {
 	header.Del("Content-Type") // gin keeps one that is set
 	switch status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		header.Set("Retry-After", "1")
+		if header.Get("Retry-After") == "" {
+			header.Set("Retry-After", "1")
+		}
 	case http.StatusUnauthorized:
 		header.Set("WWW-Authenticate", `Bearer realm="lockstep"`)
 	}

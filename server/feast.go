@@ -43,12 +43,12 @@ func (s *Server) feastOnlineOnce(c *gin.Context, req *feastRequest) error {
 		return err
 	}
 	l := &feature.Lookup{Plan: p.plan, At: req.at}
-	columns, err := req.keys(keys, s.cfg.MaxKeys)
+	columns, err := req.keys(keys, s.cfg.Limits.Keys)
 	if err != nil {
 		return err
 	}
 	l.Keys = columns[:len(p.plan.Keys)]
-	a, err := s.lookup(c.Request.Context(), l, req.path)
+	a, err := s.lookup(c, l, req.path)
 	if err != nil {
 		return err
 	}

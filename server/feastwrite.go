@@ -69,6 +69,9 @@ func (s *Server) pushFrame(c *gin.Context, source string, f *feastFrame, columns
 	if s.cfg.Pusher == nil {
 		return absent("take events")
 	}
+	if len(f.cells) > 0 && len(f.cells[0]) > s.cfg.Limits.Rows {
+		return tooManyRows(s.cfg.Limits.Rows)
+	}
 	answer, err := s.pushRows(c.Request.Context(), &Push{Source: source, Rows: f.rowsAs(columns)})
 	if err != nil {
 		if e, ok := errors.AsType[*feature.Error](err); ok {
@@ -96,6 +99,10 @@ type feastFrame struct {
 func (s *Server) frame(c *gin.Context, target string) (*feastFrame, error) {
 	body, err := s.readJSON(c)
 	if err != nil {
+		return nil, err
+	}
+	// Each value is behind a comma, or is the first of its column.
+	if err := s.charge(c, placeCost*int64(bytes.Count(body, []byte{','}))); err != nil {
 		return nil, err
 	}
 	f := &feastFrame{}

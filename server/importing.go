@@ -27,6 +27,9 @@ func (s *Server) importFile(c *gin.Context) error {
 			return err
 		}
 	}
+	if err := s.chargeTable(c, tableCost); err != nil {
+		return err
+	}
 	u, err := s.spool(c)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ type metrics struct {
 	rows     *prometheus.CounterVec
 	values   [4]prometheus.Counter // by feature.Status
 	events   *prometheus.CounterVec
+	shed     *prometheus.CounterVec
 }
 
 func newMetrics(others []prometheus.Collector) (*metrics, error) {
@@ -39,6 +40,9 @@ func newMetrics(others []prometheus.Collector) (*metrics, error) {
 			Name: "lockstep_event_rows_total", Help: "Rows pushed, by what became of them.",
 		}, []string{"outcome"}),
 	}
+	m.shed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "lockstep_http_requests_shed_total", Help: "Requests refused because of load: by the class that was full, or memory.",
+	}, []string{"limit"})
 	values := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "lockstep_online_values_total", Help: "Values answered, by status.",
 	}, []string{"status"})
@@ -47,7 +51,7 @@ func newMetrics(others []prometheus.Collector) (*metrics, error) {
 	}
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 	own := []prometheus.Collector{
-		m.duration, m.inFlight, m.rows, m.events, values,
+		m.duration, m.inFlight, m.rows, m.events, m.shed, values,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	}
 	for _, c := range append(own, others...) {

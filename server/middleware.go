@@ -1,9 +1,6 @@
 package server
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,71 +46,6 @@ func (s *Server) recoverPanic(c *gin.Context) {
 		s.fail(c, fmt.Errorf("panic: %v", cause))
 	}()
 	c.Next()
-}
-
-// limit refuses what is too much, and what a foreign web page makes a browser send.
-func (s *Server) limit(c *gin.Context) {
-	versioned := strings.HasPrefix(c.Request.URL.Path, "/v1/")
-	switch {
-	case versioned && s.inFlight.Load() > int64(s.cfg.MaxInFlight):
-		s.fail(c, feature.Errorf(feature.CodeOverloaded, "%d requests are being served already: try again later", s.cfg.MaxInFlight))
-	case s.origins.Check(c.Request) != nil:
-		s.fail(c, feature.Errorf(api.CodeForbidden, "a browser sent this request for a page of another origin"))
-	}
-}
-
-// access knows the tokens.
-type access struct {
-	open   bool // no token is needed
-	tokens []knownToken
-}
-
-type knownToken struct {
-	hash   [sha256.Size]byte
-	scopes []string
-}
-
-func newAccess(tokens []Token, open bool) *access {
-	a := &access{open: open}
-	for _, t := range tokens {
-		k := knownToken{scopes: t.Scopes}
-		_, _ = hex.Decode(k.hash[:], []byte(t.SHA256)) // Config.validate has checked it
-		a.tokens = append(a.tokens, k)
-	}
-	return a
-}
-
-// check returns nil if the Authorization header grants scope.
-func (a *access) check(header string, scope api.Scope) error {
-	if a.open || scope == api.ScopeNone {
-		return nil
-	}
-	kind, secret, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(kind, "Bearer") || secret == "" {
-		return feature.Errorf(api.CodeUnauthorized, "this server needs a token: send Authorization: Bearer TOKEN")
-	}
-	hash := sha256.Sum256([]byte(strings.TrimSpace(secret)))
-	var found *knownToken
-	for i := range a.tokens { // all of them, so that time tells nothing
-		if subtle.ConstantTimeCompare(hash[:], a.tokens[i].hash[:]) == 1 {
-			found = &a.tokens[i]
-		}
-	}
-	switch {
-	case found == nil:
-		return feature.Errorf(api.CodeUnauthorized, "the token is not known here")
-	case !slices.Contains(found.scopes, string(scope)):
-		return feature.Errorf(api.CodeForbidden, "the token does not have the scope %s", scope)
-	}
-	return nil
-}
-
-func (s *Server) authorize(scope api.Scope) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		if err := s.access.check(c.GetHeader("Authorization"), scope); err != nil {
-			s.fail(c, err)
-		}
-	}
 }
 
 // checkQuery refuses a query string that is malformed, names a parameter that the route does not have, or

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -53,10 +52,10 @@ func (s *Server) onlineOnce(c *gin.Context, req *onlineRequest) error {
 		return err
 	}
 	l := &feature.Lookup{Plan: p.plan, At: req.at}
-	if l.Keys, err = req.keys(p.plan.Keys, s.cfg.MaxKeys); err != nil {
+	if l.Keys, err = req.keys(p.plan.Keys, s.cfg.Limits.Keys); err != nil {
 		return err
 	}
-	a, err := s.lookup(c.Request.Context(), l, req.path)
+	a, err := s.lookup(c, l, req.path)
 	if err != nil {
 		return err
 	}
@@ -64,9 +63,15 @@ func (s *Server) onlineOnce(c *gin.Context, req *onlineRequest) error {
 	return nil
 }
 
-func (s *Server) lookup(ctx context.Context, l *feature.Lookup, path feature.Path) (*feature.Answer, error) {
-	a, err := s.cfg.Reader.Lookup(ctx, l, path)
+// lookup charges for the answer and gets it.
+func (s *Server) lookup(c *gin.Context, l *feature.Lookup, path feature.Path) (*feature.Answer, error) {
+	cost := cellCost * int64(l.Rows()*len(l.Plan.Slots))
+	if err := s.charge(c, cost); err != nil {
+		return nil, err
+	}
+	a, err := s.cfg.Reader.Lookup(c.Request.Context(), l, path)
 	if err != nil {
+		s.refund(c, cost) // it may be tried again
 		return nil, err
 	}
 	if want := l.Rows() * len(l.Plan.Slots); len(a.Cells) != want {

@@ -135,7 +135,7 @@ func TestOnlineTimes(t *testing.T) {
 		return a, nil
 	}
 	cfg := p.config()
-	cfg.MaxKeys = len(instants)
+	cfg.Limits.Keys = len(instants)
 	s := start(t, cfg)
 	keys, _ := json.Marshal(make([]*string, len(instants)))
 	var got struct {
@@ -177,7 +177,7 @@ func TestOnlineFloats(t *testing.T) {
 	want[len(want)-1] = ']'
 	p.lookup = func(context.Context, *feature.Lookup) (*feature.Answer, error) { return a, nil }
 	cfg := p.config()
-	cfg.MaxKeys = len(values)
+	cfg.Limits.Keys = len(values)
 	s := start(t, cfg)
 	keys, _ := json.Marshal(make([]*string, len(values)))
 	var got struct {

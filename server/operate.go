@@ -172,6 +172,9 @@ func (s *Server) sql(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.chargeTable(c, tableCost); err != nil {
+		return err
+	}
 	table, err := s.cfg.Querier.Query(c.Request.Context(), req.Query)
 	if err != nil {
 		return err

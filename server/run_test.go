@@ -82,7 +82,7 @@ func TestDrainDeadline(t *testing.T) {
 	p := &parts{}
 	entered, _ := slow(p)
 	cfg := p.config()
-	cfg.DrainTimeout = 20 * time.Millisecond
+	cfg.Limits.DrainTime = 20 * time.Millisecond
 	s := start(t, cfg)
 	answered := make(chan error, 1)
 	go func() {
@@ -228,7 +228,7 @@ func TestOverload(t *testing.T) {
 	p := &parts{}
 	entered, leave := slow(p)
 	cfg := p.config()
-	cfg.MaxInFlight = 2
+	cfg.Limits.Read.Concurrency = 2
 	s := start(t, cfg)
 	var wg sync.WaitGroup
 	for range 2 {

@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -30,6 +28,9 @@ type Server struct {
 	openAPI []byte
 
 	origins  *http.CrossOriginProtection
+	certs    *certificates // nil without TLS
+	classes  map[api.Class]*class
+	budget   budget
 	inFlight atomic.Int64
 	draining atomic.Bool
 	handlers sync.WaitGroup
@@ -47,12 +48,19 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg:     cfg,
-		access:  newAccess(cfg.Tokens, cfg.loopback()),
+		access:  newAccess(cfg.Tokens, !cfg.unix()),
+		classes: newClasses(&cfg.Limits),
 		replays: newReplays(cfg.Now),
 		openAPI: api.OpenAPI(cfg.Version),
 		origins: http.NewCrossOriginProtection(),
 	}
+	s.budget.limit = cfg.Limits.MemoryBytes
 	var err error
+	if cfg.TLS.Cert != "" {
+		if s.certs, err = newCertificates(cfg.TLS, cfg.Logger); err != nil {
+			return nil, err
+		}
+	}
 	if s.metrics, err = newMetrics(cfg.Collectors); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
@@ -64,7 +72,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.engine.SetTrustedProxies(nil); err != nil {
 		return nil, err
 	}
-	s.engine.Use(s.observe, s.recoverPanic, s.limit)
+	s.engine.Use(s.observe, s.recoverPanic, s.guard)
 	s.engine.NoRoute(s.noRoute)
 	s.engine.NoMethod(s.noMethod)
 	return s, s.register()
@@ -79,7 +87,7 @@ func (s *Server) register() error {
 			return fmt.Errorf("server: no handler for %s %s", r.Method, r.Path)
 		}
 		path := strings.NewReplacer("{", ":", "}", "").Replace(r.Path)
-		s.engine.Handle(r.Method, path, s.authorize(r.Scope), s.checked(r, h))
+		s.engine.Handle(r.Method, path, s.authorize(r.Scope), s.admit(s.classes[r.Class]), s.checked(r, h))
 	}
 	return nil
 }
@@ -142,6 +150,8 @@ func (s *Server) Handler() http.Handler {
 		s.handlers.Add(1)
 		defer s.handlers.Done()
 		s.engine.ServeHTTP(w, r)
+		// The rest of a body that no handler wanted is thrown away by net/http, which would wait for it for ever.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(min(headerTime, s.cfg.Limits.StallTime)))
 	})
 }
 
@@ -172,44 +182,4 @@ func (s *Server) Addr() net.Addr {
 		return nil
 	}
 	return s.listener.Addr()
-}
-
-// Run serves until ctx ends. Then it takes no new connection, lets requests finish for DrainTimeout, cancels
-// what is left and returns nil when no handler runs any more. A server runs once.
-func (s *Server) Run(ctx context.Context) error {
-	if err := s.Listen(ctx); err != nil {
-		return err
-	}
-	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	web := &http.Server{
-		Handler:           s.Handler(),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
-	}
-	failed := make(chan error, 1) // so that Serve's goroutine ends when nobody waits any more
-	go func() { failed <- web.Serve(s.listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve HTTP: %w", err)
-	case <-ctx.Done():
-	}
-	s.draining.Store(true)
-	drain, stop := context.WithTimeout(base, s.cfg.DrainTimeout)
-	defer stop()
-	if err := web.Shutdown(drain); err != nil {
-		s.cfg.Logger.Warn("requests were cut off at shutdown", slog.Int64("requests", s.inFlight.Load()))
-		cancel()
-		if err := web.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			s.cfg.Logger.Debug("close connections", slog.Any("error", err))
-		}
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		s.cfg.Logger.Debug("the listener failed while stopping", slog.Any("error", err))
-	}
-	s.handlers.Wait()
-	return nil
 }

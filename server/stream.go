@@ -26,6 +26,7 @@ type streamWriter struct {
 	c       *gin.Context
 	control *http.ResponseController
 	stall   time.Duration
+	until   time.Time // when the request's time is over
 	buf     []byte
 	started bool
 }
@@ -34,7 +35,8 @@ func (s *Server) streamWriter(c *gin.Context) (*streamWriter, error) {
 	if !c.Request.ProtoAtLeast(1, 1) {
 		return nil, feature.Errorf(feature.CodeInvalid, "this answer is streamed, which needs HTTP/1.1: in HTTP/1.0 an answer that was cut off looks whole")
 	}
-	return &streamWriter{c: c, control: http.NewResponseController(c.Writer), stall: s.cfg.StallTimeout}, nil
+	until, _ := c.Request.Context().Deadline()
+	return &streamWriter{c: c, control: http.NewResponseController(c.Writer), stall: s.cfg.Limits.StallTime, until: until}, nil
 }
 
 // Write sends p, or holds it back while little was written.
@@ -60,10 +62,19 @@ func (w *streamWriter) start() error {
 	return err
 }
 
+// piece is how much of an answer a client must take within the time of a stall.
+const piece = 256 << 10
+
 func (w *streamWriter) send(p []byte) error {
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) // a writer without deadlines waits for ever
-	_, err := w.c.Writer.Write(p)
-	return err
+	for len(p) > 0 {
+		n := min(len(p), piece)
+		_ = w.control.SetWriteDeadline(deadline(w.stall, w.until)) // a writer without deadlines waits for ever
+		if _, err := w.c.Writer.Write(p[:n]); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
 }
 
 // flush starts the answer and sends everything written so far on its way.
@@ -82,7 +93,6 @@ func (w *streamWriter) end() {
 		w.c.Writer.WriteHeaderNow()
 	}
 	_ = w.start() // a client that has gone needs no answer
-	_ = w.control.SetWriteDeadline(time.Time{})
 }
 
 // abort drops the connection when the answer is under way; else it removes the headers named, and the caller

@@ -26,6 +26,9 @@ func (s *Server) historical(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.chargeTable(c, tableCost); err != nil {
+		return err
+	}
 	var t *Training
 	if media == api.MediaJSON || media == "" {
 		t, err = s.trainingFromJSON(c)
@@ -114,7 +117,7 @@ func (s *Server) spine(req *api.TrainingRequest, t *Training) error {
 	case req.KeysAll != "":
 		return s.keysAll(req, t)
 	}
-	lines, err := spineLines(req.Spine)
+	lines, err := spineLines(req.Spine, s.cfg.Limits.Rows)
 	if err != nil {
 		return err
 	}
@@ -181,16 +184,19 @@ func (s *Server) training(req *api.TrainingRequest) (*Training, error) {
 }
 
 // spineLines returns an inline spine as JSON lines.
-func spineLines(raw json.RawMessage) ([]byte, error) {
+func spineLines(raw json.RawMessage, limit int) ([]byte, error) {
 	switch {
 	case raw[0] == '{':
-		return tableLines(raw)
+		return tableLines(raw, limit)
 	case raw[0] != '[':
 		return nil, feature.Errorf(feature.CodeInvalid, "field spine: expected an object with columns and rows, or an array of objects, got %s", kindOf(raw))
 	}
 	var out bytes.Buffer
 	sc, row := &scanner{data: raw}, 0
 	err := sc.array(func() error {
+		if row == limit {
+			return tooManyRows(limit)
+		}
 		one, err := sc.span()
 		if err != nil {
 			return err
@@ -217,13 +223,16 @@ func spineError(row int, format string, args ...any) error {
 	return err
 }
 
-func tableLines(raw json.RawMessage) ([]byte, error) {
+func tableLines(raw json.RawMessage, limit int) ([]byte, error) {
 	var t api.SpineTable
 	if err := decode(raw, &t); err != nil {
 		return nil, feature.Errorf(feature.CodeInvalid, "field spine: %w", err)
 	}
 	if len(t.Rows) == 0 || len(t.Columns) == 0 {
 		return nil, feature.Errorf(feature.CodeInvalid, "field spine: it needs columns and rows")
+	}
+	if len(t.Rows) > limit {
+		return nil, tooManyRows(limit)
 	}
 	var seen names
 	quoted := make([][]byte, len(t.Columns))

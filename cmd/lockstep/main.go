@@ -97,7 +97,7 @@ Every command is a client of a server: the one that --server names, or the one t
 there is none, one that the command starts on --data for itself.
 
 Settings come from flags, from LOCKSTEP_* variables (LOCKSTEP_SERVER, LOCKSTEP_DATA, ...) and from
-lockstep.yaml, in this order.`,
+lockstep.yaml, in this order; docs/configuration.md lists all.`,
 		Example: `  lockstep init shop && lockstep dev shop
   lockstep import purchases purchases.csv
   lockstep get purchase_model customer=7`,
@@ -113,16 +113,12 @@ lockstep.yaml, in this order.`,
 	}
 	flags := root.PersistentFlags()
 	flags.String("config", "", "configuration file (default lockstep.yaml, if there is one)")
-	flags.String("server", "", "URL of the server to talk to")
-	flags.String("token", "", "bearer token to send")
-	flags.String("data", ".lockstep", "folder of this machine's data")
-	flags.Bool("json", false, "answer in JSON, for machines")
-	flags.String("log-level", "warn", "what to log: debug, info, warn or error")
+	addFlags(flags, "all")
 	root.AddCommand(
 		a.initCommand(), a.devCommand(), a.serveCommand(), a.planCommand(), a.applyCommand(),
 		a.listCommand(), a.describeCommand(), a.versionsCommand(), a.rollbackCommand(), a.importCommand(), a.pushCommand(), a.materializeCommand(),
 		a.trainCommand(), a.getCommand(), a.verifyCommand(), a.deadLettersCommand(), a.sqlCommand(), a.statusCommand(),
-		a.engineCommand(), a.schemaCommand(),
+		a.engineCommand(), a.schemaCommand(), a.tokenCommand(),
 	)
 	a.prepare(root)
 	return root

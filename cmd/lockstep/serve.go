@@ -24,20 +24,8 @@ import (
 
 // addServing adds the flags of a process that serves.
 func addServing(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.String("listen", "127.0.0.1:7600", "HTTP address; port 0 takes a free one")
-	f.String("nats", "", "URL of NATS servers with JetStream (default: one in this process)")
-	f.String("nats-listen", "", "address at which the embedded NATS server takes other producers, such as 127.0.0.1:4222")
-	f.String("clickhouse", "", "URL of a ClickHouse server, http(s):// or clickhouse:// (default: the embedded engine)")
-	f.String("database", "", "ClickHouse database (default: that of the URL, else lockstep)")
-	f.String("durability", "fsync", "what acknowledged means for the embedded log: fsync (on disk) or os")
-	f.Int64("log-bytes", 64<<30, "most bytes of the log; a full log refuses, it loses nothing")
-	f.String("log-age", "", "age from which log entries that ClickHouse has are removed, such as 30d (default: when room is needed)")
-	f.Int64("cache-bytes", 256<<20, "memory for decoded feature states")
-	f.String("engine", "", "path of libchdb.so (default: where engine install puts it)")
-	f.String("tokens", "", "bearer tokens, as SHA256:read+write+admin, separated by commas; needed off loopback")
-	f.Bool("allow-sql", false, "let clients send SQL, for spines and the sql command")
-	f.String("url-file", "", "write the server's URL into this file once it listens and, for dev, has applied DIR")
+	addFlags(cmd.Flags(), "serving")
+	cmd.Flags().String("url-file", "", "write the server's URL into this file once it listens and, for dev, has applied DIR")
 }
 
 func (a *app) devCommand() *cobra.Command {
@@ -55,6 +43,7 @@ under --data. With DIR its definitions are applied, and again whenever a file in
 				return err
 			}
 			cfg.AllowSQL = true // whoever reaches loopback may read the files anyway
+			cfg.Limits.DrainDelay = 0
 			dir := ""
 			if len(args) == 1 {
 				dir = args[0]
@@ -74,7 +63,7 @@ func (a *app) serveCommand() *cobra.Command {
 carries the log into ClickHouse (one process of a deployment has it). Without --nats and --clickhouse the
 log and ClickHouse run in this process.`,
 		Example: `  lockstep serve --nats nats://127.0.0.1:4222 --clickhouse http://127.0.0.1:8123
-  LOCKSTEP_NATS=nats://nats:4222 lockstep serve --roles serve --listen 0.0.0.0:7600 --tokens $HASH:read`,
+  LOCKSTEP_NATS=nats://nats:4222 lockstep serve --roles serve --listen 0.0.0.0:7600 --tokens trainer=$HASH:read`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.nodeConfig()
@@ -85,7 +74,7 @@ log and ClickHouse run in this process.`,
 		},
 	}
 	addServing(cmd)
-	cmd.Flags().StringSlice("roles", []string{"serve", "ingest", "sink"}, "what this process does")
+	addFlags(cmd.Flags(), "serve")
 	return cmd
 }
 
@@ -102,6 +91,14 @@ func (a *app) nodeConfig() (node.Config, error) {
 		Data: a.cfg.Data, Listen: a.cfg.Listen, NATS: a.cfg.NATS, NATSListen: a.cfg.NATSListen,
 		LogBytes: a.cfg.LogBytes, ClickHouse: a.cfg.ClickHouse, Database: a.cfg.Database, Engine: a.cfg.Engine,
 		CacheBytes: a.cfg.CacheBytes, AllowSQL: a.cfg.AllowSQL, Version: version, Logger: a.logger(),
+		TLS: a.cfg.TLS, NATSCredentials: a.cfg.NATSCredentials, Limits: a.cfg.Limits,
+	}
+	var err error
+	if cfg.Tokens, err = parseTokens(a.cfg.Tokens); err != nil {
+		return node.Config{}, err
+	}
+	if cfg.ClientTLS, err = a.cfg.clientTLS(); err != nil {
+		return node.Config{}, err
 	}
 	switch d := eventlog.Durability(a.cfg.Durability); d {
 	case "", eventlog.Fsync, eventlog.OS:
@@ -118,15 +115,6 @@ func (a *app) nodeConfig() (node.Config, error) {
 	}
 	for _, r := range a.cfg.Roles {
 		cfg.Roles = append(cfg.Roles, node.Role(strings.TrimSpace(r)))
-	}
-	if a.cfg.Tokens != "" {
-		for _, t := range strings.Split(a.cfg.Tokens, ",") {
-			hash, scopes, ok := strings.Cut(strings.TrimSpace(t), ":")
-			if !ok {
-				return node.Config{}, feature.Errorf(feature.CodeInvalid, "tokens: expected SHA256:read+write+admin, separated by commas")
-			}
-			cfg.Tokens = append(cfg.Tokens, node.Token{SHA256: hash, Scopes: strings.Split(scopes, "+")})
-		}
 	}
 	return cfg, nil
 }
@@ -164,7 +152,7 @@ func (a *app) serve(cmd *cobra.Command, cfg node.Config, dir string) error {
 // watch applies the definitions of dir, calls up, and applies them again whenever they change. What is wrong in
 // them is said and does not end the process.
 func (a *app) watch(ctx context.Context, dir, url string, up func() error) error {
-	client, err := sdk.Open(url, sdk.Config{Token: a.cfg.Token})
+	client, err := a.open(url)
 	if err != nil {
 		return err
 	}
@@ -207,7 +195,7 @@ func (a *app) applyChanged(ctx context.Context, client *sdk.Client, dir string, 
 func (a *app) connect(ctx context.Context) (client *sdk.Client, done func() error, err error) {
 	nothing := func() error { return nil }
 	if a.cfg.Server != "" {
-		client, err = sdk.Open(a.cfg.Server, sdk.Config{Token: a.cfg.Token})
+		client, err = a.open(a.cfg.Server)
 		return client, nothing, err
 	}
 	url, running, err := a.awaitRunning(ctx)
@@ -215,7 +203,7 @@ func (a *app) connect(ctx context.Context) (client *sdk.Client, done func() erro
 		return nil, nil, err
 	}
 	if running {
-		client, err = sdk.Open(url, sdk.Config{Token: a.cfg.Token})
+		client, err = a.open(url)
 		return client, nothing, err
 	}
 	cfg, err := a.nodeConfig()
@@ -223,6 +211,7 @@ func (a *app) connect(ctx context.Context) (client *sdk.Client, done func() erro
 		return nil, nil, err
 	}
 	cfg.Listen, cfg.AllowSQL, cfg.Roles = "127.0.0.1:0", true, nil
+	cfg.Tokens, cfg.TLS, cfg.Limits.DrainDelay = nil, node.TLS{}, 0 // it is this command's alone
 	if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, feature.Errorf(feature.CodeUnavailable, "no server is named (--server), none runs on %s and there is no data: start one with lockstep dev, or name another folder with --data", filepath.Clean(cfg.Data))
 	}

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"cmp"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"time"
@@ -20,9 +21,10 @@ const (
 
 // Config configures a Log. URL or Dir is needed; everything else has a default.
 type Config struct {
-	URL         string // of the NATS servers, separated by commas; "" runs a server in this process
-	Credentials string // file with NATS credentials for URL; "" for none
-	Replicas    int    // of the streams made at URL; default 1
+	URL         string      // of the NATS servers, separated by commas; "" runs a server in this process
+	Credentials string      // file with NATS credentials for URL; "" for none
+	TLS         *tls.Config // for servers that speak TLS, as a URL of tls:// demands; nil trusts the system's authorities
+	Replicas    int         // of the streams made at URL; default 1
 
 	Dir    string // folder of the embedded server; one process at a time
 	Listen string // loopback address on which the embedded server listens; "" for none; port 0 takes a free one

@@ -124,6 +124,9 @@ func (l *Log) connect() error {
 	if l.cfg.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(l.cfg.Credentials))
 	}
+	if l.cfg.TLS != nil {
+		opts = append(opts, func(o *nats.Options) error { o.TLSConfig = l.cfg.TLS; return nil })
+	}
 	conn, err := nats.Connect(url, opts...)
 	if err != nil {
 		return feature.Errorf(feature.CodeUnavailable, "connect to NATS at %s: %w", l.where(), err)

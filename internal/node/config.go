@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/eventlog"
+	"github.com/lockstepfs/lockstep/server"
 )
 
 // Role is a part of the work that a process takes on.
@@ -31,28 +33,38 @@ type Config struct {
 	Listen string // HTTP address; default 127.0.0.1:7600; port 0 takes a free one
 	Roles  []Role // default all
 	Tokens []Token
+	TLS    TLS
+	Limits Limits
 
-	NATS       string // URL of NATS servers; "" embeds one
-	NATSListen string // address on which the embedded NATS server listens; "" for none
-	Durability eventlog.Durability
-	LogBytes   int64         // most bytes of the log; 0 means 64 GiB
-	LogAge     time.Duration // from which an entry that ClickHouse has is removed from the log; 0: when room is needed
+	NATS            string // URL of NATS servers; "" embeds one
+	NATSCredentials string // file with credentials for them
+	NATSListen      string // address on which the embedded NATS server listens; "" for none
+	Durability      eventlog.Durability
+	LogBytes        int64         // most bytes of the log; 0 means 64 GiB
+	LogAge          time.Duration // from which an entry that ClickHouse has is removed from the log; 0: when room is needed
 
 	ClickHouse string // URL of a server; "" embeds the engine
 	Database   string // default: that of the URL, else lockstep
 	Engine     string // path of libchdb; "" searches the usual places
 
-	CacheBytes int64 // memory for decoded states; default 256 MiB
-	AllowSQL   bool  // spines and queries in SQL from clients
+	CacheBytes int64       // memory for decoded states; default 256 MiB
+	AllowSQL   bool        // spines and queries in SQL from clients
+	ClientTLS  *tls.Config // towards NATS and ClickHouse, where their URLs ask for TLS; nil for the system's authorities
 	Version    string
 	Logger     *slog.Logger
 }
 
-// Token is a bearer token: its SHA-256 in hexadecimal, and what it allows.
-type Token struct {
-	SHA256 string
-	Scopes []string // read, write, admin
-}
+// Token is a bearer token that the HTTP server knows.
+type Token = server.Token
+
+// TLS names the PEM files of the HTTP server.
+type TLS = server.TLS
+
+// Limits bound what requests may take.
+type Limits = server.Limits
+
+// DefaultLimits returns what zero fields of Limits mean.
+func DefaultLimits() Limits { return server.DefaultLimits() }
 
 func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:7600")

@@ -113,7 +113,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		return err
 	}
 	n.log, err = eventlog.Open(ctx, eventlog.Config{
-		URL: n.cfg.NATS, Dir: filepath.Join(n.cfg.Data, "log"), Listen: n.cfg.NATSListen, Durability: n.cfg.Durability, MaxBytes: n.cfg.LogBytes,
+		URL: n.cfg.NATS, Credentials: n.cfg.NATSCredentials, TLS: n.cfg.ClientTLS, Dir: filepath.Join(n.cfg.Data, "log"), Listen: n.cfg.NATSListen, Durability: n.cfg.Durability, MaxBytes: n.cfg.LogBytes,
 		Covered: eventlog.Covered{Log: reach.Watermark.Log, Seq: reach.Watermark.Seq, Begun: reach.Begun, At: reach.At}, Logger: n.logger,
 	})
 	if err != nil {
@@ -129,7 +129,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 func (n *Node) writes() bool { return n.cfg.has(Sink) || n.cfg.has(Ingest) }
 
 func (n *Node) openOffline(ctx context.Context) (err error) {
-	cfg := offline.Config{URL: n.cfg.ClickHouse, Database: n.cfg.Database, Logger: n.logger}
+	cfg := offline.Config{URL: n.cfg.ClickHouse, TLS: n.cfg.ClientTLS, Database: n.cfg.Database, Logger: n.logger}
 	if n.engine != nil {
 		cfg.Dial = n.engine.DialContext
 	}
@@ -224,6 +224,9 @@ func (n *Node) URL() string {
 	addr := n.server.Addr()
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
+	}
+	if n.cfg.TLS.Cert != "" {
+		return "https://" + addr.String()
 	}
 	return "http://" + addr.String()
 }

@@ -15,12 +15,10 @@ func (n *Node) openServer(ctx context.Context) error {
 		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Serving: n.Serving, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n},
 		Ready: n.readiness, Schema: registry.Schema(), AllowSQL: n.cfg.AllowSQL, Version: n.cfg.Version,
 		Collectors: n.collectors(), Logger: n.logger, TempDir: n.uploads(),
+		Tokens: n.cfg.Tokens, TLS: n.cfg.TLS, Limits: n.cfg.Limits,
 	}
 	if n.cfg.AllowSQL {
 		cfg.Querier = querier{n}
-	}
-	for _, t := range n.cfg.Tokens {
-		cfg.Tokens = append(cfg.Tokens, server.Token(t))
 	}
 	if n.cfg.has(Ingest) {
 		cfg.Pusher, cfg.Importer = pusher{n}, importer{n}
