@@ -55,9 +55,10 @@ func (s *Store) clock(ctx context.Context, e *events) (feature.Time, error) {
 type keptQuery struct {
 	query
 	view     *feature.View
-	values   int   // columns of the view, the first ones of a row
-	tiebreak int   // column of the row that holds the tiebreak, or -1
-	ordered  []int // columns of the row in order of name, for imported events
+	values   int      // columns of the view, the first ones of a row
+	tiebreak int      // column of the row that holds the tiebreak, or -1
+	ordered  []int    // columns of the row in order of name, for imported events
+	names    []string // of those
 	types    []feature.Type
 }
 
@@ -71,7 +72,7 @@ func newKeptQuery(e *events, src *feature.Source, v *feature.View) (*keptQuery, 
 	}
 	if slices.ContainsFunc(e.Generations, func(g uint64) bool { return g != 0 }) {
 		for _, i := range wire.ColumnOrder(src.Columns) {
-			k.ordered = append(k.ordered, len(e.Columns))
+			k.ordered, k.names = append(k.ordered, len(e.Columns)), append(k.names, src.Columns[i].Name)
 			e.Columns = append(e.Columns, newValueColumn(src.Columns[i], src.Columns[i].Name == src.EventTime))
 		}
 	}
@@ -116,8 +117,8 @@ func (k *keptQuery) event(row *cells, p asof.Position) asof.Event {
 	}
 	if p.Seq == 0 {
 		var b []byte
-		for _, i := range k.ordered {
-			b = wire.AppendOrdered(b, row.value(i))
+		for j, i := range k.ordered {
+			b = wire.AppendOrderedColumn(b, k.names[j], row.value(i))
 		}
 		p.Columns = string(b)
 	}

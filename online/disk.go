@@ -25,7 +25,7 @@ const (
 	viewPrefix  = 'v'
 	statePrefix = 's'
 
-	formatName = "lockstep replica 1"
+	formatName = "lockstep replica 2"
 )
 
 // positionRecord is the value of positionKey.

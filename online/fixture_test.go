@@ -157,11 +157,8 @@ func kept(v *feature.View, b *feature.Batch, seq uint64, taken feature.Time) (fe
 }
 
 // order returns what orders row i among imported ones of equal position (O2).
-func order(b *feature.Batch, i int) (dst []byte) {
-	for _, c := range wire.ColumnOrder(b.Fields) {
-		dst = wire.AppendOrdered(dst, b.Columns[c].Value(i))
-	}
-	return dst
+func order(b *feature.Batch, i int) []byte {
+	return wire.AppendRowOrder(nil, b, i, wire.ColumnOrder(b.Fields))
 }
 
 func each(rows []asof.Kept) iter.Seq2[asof.Kept, error] {

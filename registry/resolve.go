@@ -2,35 +2,57 @@ package registry
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
 
-// Resolve returns the catalog of definitions that were never registered: version 1 of everything. It is what
-// applying them to an empty registry would give.
+// Resolve returns the catalog of definitions that were never registered: what applying them to an empty registry
+// would give, version 1 of everything.
 func Resolve(defs *Definitions) (*feature.Catalog, error) {
-	entities, sources, views := map[string]*Entity{}, map[string]*Source{}, map[string]*feature.View{}
-	cat := &feature.Catalog{Revision: 1}
-	for _, e := range defs.Entities {
-		entities[e.Name] = e
-		cat.Entities = append(cat.Entities, buildEntity(e))
-	}
-	for _, s := range defs.Sources {
-		sources[s.Name] = s
-		cat.Sources = append(cat.Sources, buildSource(s, 1))
-	}
-	for _, v := range defs.Views {
-		views[v.Name] = buildView(v, 1, entities[v.Entity], sources[v.Source])
-		cat.Views = append(cat.Views, views[v.Name])
-	}
-	for _, s := range defs.Services {
-		svc, err := buildService(s, 1, views)
-		if err != nil {
-			return nil, fmt.Errorf("resolve definitions: %w", err)
-		}
-		cat.Services = append(cat.Services, svc)
+	_, cat, err := new(Draft).Apply(defs, Options{})
+	if err != nil {
+		return nil, fmt.Errorf("resolve definitions: %w", err)
 	}
 	return cat, nil
+}
+
+// Draft is a registry in memory: it makes the versions and catalogs that a Registry would make. The zero Draft is
+// empty. It is not safe for concurrent use.
+type Draft struct {
+	record   *record
+	revision uint64
+}
+
+// Apply is Registry.Apply. It also returns the catalog after it.
+func (d *Draft) Apply(defs *Definitions, o Options) (*Plan, *feature.Catalog, error) {
+	return d.change(func(r *record) (*Plan, *record, error) { return r.plan(defs, o, time.Time{}) })
+}
+
+// Rollback is Registry.Rollback. It also returns the catalog after it.
+func (d *Draft) Rollback(service string) (*Plan, *feature.Catalog, error) {
+	ref, err := feature.ParseRef(service)
+	if err != nil {
+		return nil, nil, err
+	}
+	return d.change(func(r *record) (*Plan, *record, error) { return r.rollback(ref, time.Time{}) })
+}
+
+func (d *Draft) change(plan func(*record) (*Plan, *record, error)) (*Plan, *feature.Catalog, error) {
+	if d.record == nil {
+		d.record = &record{Format: format}
+	}
+	p, next, err := plan(d.record)
+	if err != nil {
+		return nil, nil, err
+	}
+	cat, err := next.catalog(d.revision + 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.record, d.revision = next, d.revision+1
+	p.Revision = d.revision
+	return p, cat, nil
 }
 
 func buildEntity(e *Entity) *feature.Entity {

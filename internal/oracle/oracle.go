@@ -27,6 +27,9 @@ type Oracle struct {
 // New returns an oracle without events.
 func New(c *feature.Catalog) *Oracle { return &Oracle{catalog: c} }
 
+// Change makes c the definitions that events are read by.
+func (o *Oracle) Change(c *feature.Catalog) { o.catalog = c }
+
 // Push adds the rows of one log message that the log took under seq at the instant taken.
 func (o *Oracle) Push(rows *feature.Batch, seq uint64, taken feature.Time) {
 	src := o.catalog.Source(rows.Source)

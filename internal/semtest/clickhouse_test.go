@@ -122,6 +122,14 @@ func (e *clickhouseEngine) Import(ctx context.Context, m semtest.Message) (semte
 	return semtest.Receipt{Seq: e.seq, Taken: m.Taken}, err
 }
 
+func (e *clickhouseEngine) Change(ctx context.Context, c *feature.Catalog) (err error) {
+	e.catalog = c
+	for _, src := range c.Sources {
+		err = errors.Join(err, e.store.Ensure(ctx, src))
+	}
+	return err
+}
+
 func (e *clickhouseEngine) settle(ctx context.Context) error {
 	waiting := e.waiting
 	e.waiting = nil

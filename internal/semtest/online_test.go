@@ -87,6 +87,21 @@ func (e *onlineEngine) begin() error {
 	return nil
 }
 
+// Change lets the views that come join with all that the log has.
+func (e *onlineEngine) Change(_ context.Context, c *feature.Catalog) error {
+	e.catalog = c
+	joining, err := e.store.Follow(c)
+	if err != nil {
+		return err
+	}
+	for _, v := range joining {
+		if err := errors.Join(e.merge(v, e.log), e.store.SetReady(v.Ref())); err != nil {
+			return err
+		}
+	}
+	return e.between()
+}
+
 func (e *onlineEngine) open() (err error) {
 	e.store, err = online.Open(online.Config{Dir: e.dir, CacheBytes: 1 << 20})
 	return err
@@ -161,7 +176,12 @@ func each(kept []asof.Kept) iter.Seq2[asof.Kept, error] {
 
 // eventOf returns a row as an event of the view, and when it was available (T2).
 func eventOf(v *feature.View, src *feature.Source, x entry, row int) (asof.Kept, feature.Time) {
-	value := func(column string) feature.Value { return x.rows.Column(column).Value(row) }
+	value := func(column string) feature.Value {
+		if c := x.rows.Column(column); c != nil {
+			return c.Value(row)
+		}
+		return feature.Value{} // a column that came later
+	}
 	var k asof.Kept
 	for _, column := range v.Keys {
 		k.Key = append(k.Key, value(column))

@@ -90,6 +90,12 @@ func (e *oracleEngine) ReadAt(_ context.Context, l *feature.Lookup, cut uint64) 
 	return e.law.Lookup(l, feature.ClockEvent, cutOf(cut)), nil
 }
 
+func (e *oracleEngine) Change(_ context.Context, c *feature.Catalog) error {
+	e.catalog = c
+	e.law.Change(c)
+	return nil
+}
+
 func (e *oracleEngine) Close() error { return nil }
 
 func cutOf(cut uint64) oracle.Cut {

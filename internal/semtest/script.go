@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,6 +35,7 @@ func needsTaken(path string) (bool, error) {
 // script is a run of one file: the world that the last define made, and where its log stands.
 type script struct {
 	execution Execution
+	draft     *registry.Draft
 	catalog   *feature.Catalog
 	engine    Engine
 	pushes    int
@@ -48,7 +50,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		if e.Code == feature.CodeBelowFloor {
 			return "below floor"
 		}
-		if e.Code == feature.CodeInvalid || e.Code == feature.CodeNotFound {
+		if e.Code == feature.CodeInvalid || e.Code == feature.CodeNotFound || e.Code == feature.CodeConflict {
 			return "refused: " + refusal(e)
 		}
 	}
@@ -59,7 +61,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 // refusal returns the places of what was refused, a line each, or the code if none is named. How it is said is not a
 // matter of the law.
 func refusal(e *feature.Error) string {
-	if len(e.Details) == 0 {
+	if !slices.ContainsFunc(e.Details, func(d feature.Detail) bool { return d.Field != "" }) {
 		return string(e.Code)
 	}
 	lines := make([]string, len(e.Details))
@@ -81,6 +83,8 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) (string, error) {
 		return "", nil // Run has looked at it
 	case "define":
 		return "", s.define(t, d.Input)
+	case "apply", "rollback":
+		return s.change(t, d)
 	case "push", "import":
 		return s.write(t, d)
 	case "read":
@@ -88,24 +92,79 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) (string, error) {
 	case "train":
 		return s.train(t, d)
 	default:
-		d.Fatalf(t, "unknown command %s: expected needs, define, push, import, read or train", d.Cmd)
+		d.Fatalf(t, "unknown command %s: expected needs, define, apply, rollback, push, import, read or train", d.Cmd)
 		return "", nil
 	}
 }
 
 // define begins a new world: the definitions of the input and no events.
 func (s *script) define(t *testing.T, yaml string) error {
-	catalog, err := Define(yaml)
+	defs, err := parse(yaml)
+	if err != nil {
+		return err
+	}
+	draft := &registry.Draft{}
+	_, catalog, err := draft.Apply(defs, registry.Options{})
 	if err != nil {
 		return err
 	}
 	s.close(t)
-	s.catalog, s.pushes = catalog, 0
+	s.draft, s.catalog, s.pushes = draft, catalog, 0
 	// The world outlives the command, whose context ends with its subtest.
 	if s.engine, err = s.execution.Open(context.WithoutCancel(t.Context()), catalog); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	return nil
+}
+
+// change applies the definitions of the input to those that there are, or rolls a service back (G1), and prints what
+// happens to each name that does not stay as it is.
+func (s *script) change(t *testing.T, d *datadriven.TestData) (string, error) {
+	var plan *registry.Plan
+	var catalog *feature.Catalog
+	var err error
+	if d.Cmd == "rollback" {
+		plan, catalog, err = s.draft.Rollback(positional(t, d))
+	} else {
+		var defs *registry.Definitions
+		if defs, err = parse(d.Input); err != nil {
+			return "", err
+		}
+		var o registry.Options
+		for _, a := range d.CmdArgs {
+			switch a.Key {
+			case "upgrade":
+				o.Upgrade = a.Vals
+			case "delete":
+				o.Delete = a.Vals
+			default:
+				d.Fatalf(t, "unknown argument %s", a)
+			}
+		}
+		plan, catalog, err = s.draft.Apply(defs, o)
+	}
+	if err != nil {
+		return "", err
+	}
+	s.catalog = catalog
+	var out strings.Builder
+	for _, c := range plan.Changes {
+		if c.Action != registry.Unchanged && c.Action != registry.Missing {
+			fmt.Fprintf(&out, "%s %s %s\n", c.Action, c.Kind, versioned(c))
+		}
+	}
+	return out.String(), s.engine.Change(t.Context(), catalog)
+}
+
+// versioned returns the name with its newest version after the change, or with the one that was deleted.
+func versioned(c registry.PlanChange) string {
+	if strings.Contains(c.Name, "@") {
+		return c.Name
+	}
+	if c.To == 0 {
+		return feature.Ref{Name: c.Name, Version: c.From}.String()
+	}
+	return feature.Ref{Name: c.Name, Version: c.To}.String()
 }
 
 func (s *script) close(t *testing.T) {
@@ -120,11 +179,15 @@ func (s *script) close(t *testing.T) {
 
 // Define returns the catalog that the definitions in the YAML text make.
 func Define(yaml string) (*feature.Catalog, error) {
-	defs, err := registry.Parse(map[string][]byte{"definitions.yaml": []byte(yaml)})
+	defs, err := parse(yaml)
 	if err != nil {
 		return nil, err
 	}
 	return registry.Resolve(defs)
+}
+
+func parse(yaml string) (*registry.Definitions, error) {
+	return registry.Parse(map[string][]byte{"definitions.yaml": []byte(yaml)})
 }
 
 // firstTaken is when the log takes a script's first message if the script does not say; later ones follow a

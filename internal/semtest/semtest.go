@@ -24,6 +24,8 @@ type Engine interface {
 	Push(ctx context.Context, m Message) (Receipt, error)
 	// Import adds the rows as one import with its record in the log. It blocks until reads see them.
 	Import(ctx context.Context, m Message) (Receipt, error)
+	// Change makes c, a later state of the same registry, the definitions. It blocks until reads see it.
+	Change(ctx context.Context, c *feature.Catalog) error
 	// Close ends the execution and removes what it stored.
 	Close() error
 }

@@ -57,6 +57,10 @@ type streamEngine struct {
 	replica *materialize.Replica
 	stop    context.CancelFunc
 	group   errgroup.Group
+
+	mu      sync.Mutex
+	current *feature.Catalog
+	changed chan struct{} // closed when current is replaced
 }
 
 // patience bounds how long the replica and the sink may take to come to an entry.
@@ -75,12 +79,22 @@ func (e *streamEngine) start(ctx context.Context) (err error) {
 		return err
 	}
 	e.log = e.events.ID()
-	catalog := func() *feature.Catalog { return e.catalog }
+	e.current, e.changed = e.catalog, make(chan struct{})
+	catalog := func() *feature.Catalog {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.current
+	}
+	changed := func() <-chan struct{} {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.changed
+	}
 	e.present = &present{Store: store, taken: map[uint64]feature.Time{}}
 	e.gate = gate.New(gate.Config{Catalog: catalog, Log: e.events, Dead: e.events, Logger: logger})
 	e.sink = materialize.NewSink(materialize.SinkConfig{Log: e.events, History: history{e.store}, Logger: logger, Wait: time.Millisecond})
 	e.replica = materialize.NewReplica(materialize.ReplicaConfig{
-		Log: e.events, Past: past{e.store, e.sink}, Present: e.present, Catalog: catalog, Changed: func() <-chan struct{} { return nil }, Logger: logger,
+		Log: e.events, Past: past{e.store, e.sink}, Present: e.present, Catalog: catalog, Changed: changed, Logger: logger,
 	})
 	ctx, e.stop = context.WithCancel(ctx)
 	e.group.Go(func() error { return store.Run(ctx) })
@@ -96,7 +110,7 @@ func (e *streamEngine) followed(ctx context.Context) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for _, v := range e.catalog.Views {
-		plan, err := e.catalog.PlanFeatures([]string{v.Name + "." + v.Features[0].Name})
+		plan, err := e.catalog.PlanFeatures([]string{v.Ref().String() + "." + v.Features[0].Name})
 		if err != nil {
 			return err
 		}
@@ -113,6 +127,18 @@ func (e *streamEngine) followed(ctx context.Context) error {
 		}
 	}
 	return e.replica.Wait(ctx, 0)
+}
+
+func (e *streamEngine) Change(ctx context.Context, c *feature.Catalog) error {
+	if err := e.clickhouseEngine.Change(ctx, c); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.current = c
+	close(e.changed)
+	e.changed = make(chan struct{})
+	e.mu.Unlock()
+	return e.followed(ctx)
 }
 
 func (e *streamEngine) Push(ctx context.Context, m semtest.Message) (semtest.Receipt, error) {

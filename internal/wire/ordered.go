@@ -93,11 +93,24 @@ func ColumnOrder(fields []feature.Field) []int {
 	return order
 }
 
-// AppendRowOrder appends the columns of row i of b in the given order (of ColumnOrder): what asof.Position
-// holds as Columns for an imported event.
+// AppendOrderedColumn appends a column of an imported event; those of one event, in order of their names, are what
+// asof.Position holds as Columns. A NULL appends nothing, and a value stands behind its name with all bits flipped:
+// where one event has a value and the other's next one is of a later column, the first is above, as NULL is lowest. So
+// an event compares in the same way whether it was imported before or after its source got more columns.
+func AppendOrderedColumn(dst []byte, name string, v feature.Value) []byte {
+	if v.IsNull() {
+		return dst
+	}
+	for i := range len(name) {
+		dst = append(dst, ^name[i])
+	}
+	return AppendOrdered(append(dst, 0xFF), v)
+}
+
+// AppendRowOrder appends the columns of row i of b in the given order (of ColumnOrder).
 func AppendRowOrder(dst []byte, b *feature.Batch, i int, order []int) []byte {
 	for _, c := range order {
-		dst = AppendOrdered(dst, b.Columns[c].Value(i))
+		dst = AppendOrderedColumn(dst, b.Fields[c].Name, b.Columns[c].Value(i))
 	}
 	return dst
 }

@@ -91,6 +91,48 @@ func TestColumnOrder(t *testing.T) {
 	}
 }
 
+// TestAppendRowOrder compares rows with every choice of NULL and two values in columns whose names begin each other, and
+// rows of a batch that lacks the columns in which they are NULL (O2).
+func TestAppendRowOrder(t *testing.T) {
+	names := []string{"a", "ab", "b", "B"} // in order of name: B, a, ab, b
+	var rows [][]feature.Value
+	var encoded []string
+	for n := range 81 {
+		row := make([]feature.Value, len(names))
+		all, some := &feature.Batch{}, &feature.Batch{}
+		for i := range names {
+			if digit := n % 3; digit > 0 {
+				row[i] = feature.Int64Value(int64(digit))
+				some.Fields = append(some.Fields, feature.Field{Name: names[i], Type: feature.Int64})
+				some.Columns = append(some.Columns, feature.Column{Type: feature.Int64})
+				some.Columns[len(some.Columns)-1].Append(row[i])
+			}
+			all.Fields = append(all.Fields, feature.Field{Name: names[i], Type: feature.Int64})
+			all.Columns = append(all.Columns, feature.Column{Type: feature.Int64})
+			all.Columns[i].Append(row[i])
+			n /= 3
+		}
+		rows = append(rows, row)
+		encoded = append(encoded, string(wire.AppendRowOrder(nil, all, 0, wire.ColumnOrder(all.Fields))))
+		if got := string(wire.AppendRowOrder(nil, some, 0, wire.ColumnOrder(some.Fields))); got != encoded[len(encoded)-1] {
+			t.Errorf("%v is %x, and %x without the columns that are NULL", row, encoded[len(encoded)-1], got)
+		}
+	}
+	for i, a := range rows {
+		for j, b := range rows {
+			want := 0
+			for _, c := range []int{3, 0, 1, 2} {
+				if want = feature.Compare(a[c], b[c]); want != 0 {
+					break
+				}
+			}
+			if got := strings.Compare(encoded[i], encoded[j]); got != want {
+				t.Fatalf("%v and %v compare %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}
+
 func TestGroupRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := drawBatch(t)
