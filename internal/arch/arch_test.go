@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"api":               {"feature"},
 	"internal/asof":     {"feature"},
 	"internal/agg":      {"feature"},
+	"internal/expr":     {"feature"},
 	"internal/wire":     {"feature", "internal/asof"},
 	"internal/eventlog": {"feature", "internal/wire"},
 	"internal/rowjson":  {"feature"},
