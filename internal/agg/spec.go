@@ -2,6 +2,7 @@ package agg
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
@@ -114,18 +115,15 @@ func (s Spec) Output() (feature.Type, error) {
 }
 
 func oneOf(kinds []feature.Kind) string {
-	text := ""
+	names := make([]string, len(kinds))
 	for i, k := range kinds {
-		switch {
-		case i == 0:
-		case i == len(kinds)-1:
-			text += " or "
-		default:
-			text += ", "
-		}
-		text += k.String()
+		names[i] = k.String()
 	}
-	return text
+	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 func (s Spec) parameters() error {

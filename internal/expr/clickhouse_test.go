@@ -74,7 +74,7 @@ func (r draw) text(t feature.Type, depth int) string {
 	d := depth - 1
 	sub := func(t feature.Type) string { return r.text(t, r.IntN(d+1)) }
 	number := func() string { return sub([]feature.Type{feature.Int64, feature.Float64}[r.IntN(2)]) }
-	any := func() feature.Type { return columns[r.IntN(len(columns))].Type }
+	kind := func() feature.Type { return columns[r.IntN(len(columns))].Type }
 	if r.IntN(5) == 0 {
 		switch r.IntN(3) {
 		case 0:
@@ -127,12 +127,12 @@ func (r draw) text(t feature.Type, depth int) string {
 		case 3:
 			return fmt.Sprintf("(%s %s %s)", number(), r.one("==", "!=", "<", "<=", ">", ">="), number())
 		case 4:
-			same := any()
+			same := kind()
 			return fmt.Sprintf("(%s %s %s)", sub(same), r.one("==", "!=", "<", "<=", ">", ">="), sub(same))
 		case 5:
 			return fmt.Sprintf("(%s %s %s)", sub(feature.String), r.one("contains", "startsWith", "endsWith"), sub(feature.String))
 		default:
-			return r.one(fmt.Sprintf("isNull(%s)", sub(any())), fmt.Sprintf("isNotNull(%s)", sub(any())), fmt.Sprintf("(%s in [1, -1, %s])", sub(feature.Int64), sub(feature.Int64)))
+			return r.one(fmt.Sprintf("isNull(%s)", sub(kind())), fmt.Sprintf("isNotNull(%s)", sub(kind())), fmt.Sprintf("(%s in [1, -1, %s])", sub(feature.Int64), sub(feature.Int64)))
 		}
 	case feature.String:
 		switch r.IntN(3) {

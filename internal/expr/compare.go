@@ -31,9 +31,9 @@ func comparison(name, op string, holds func(c int) bool) function {
 		},
 		eval: func(types []feature.Type) func(a, b feature.Value) feature.Value {
 			compare := feature.Compare
-			switch {
-			case types[0] == types[1]:
-			case types[0] == feature.Int64:
+			switch types[0] {
+			case types[1]:
+			case feature.Int64:
 				compare = func(a, b feature.Value) int { return compareMixed(a.Int64(), b.Float64()) }
 			default:
 				compare = func(a, b feature.Value) int { return -compareMixed(b.Int64(), a.Float64()) }

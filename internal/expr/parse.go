@@ -165,16 +165,16 @@ func (c *checker) in(n *ast.BinaryNode) node {
 		return c.fail(n.Right, "expected a list after in, such as [1, 2]")
 	}
 	x := c.check(n.Left)
-	var any node
+	var found node
 	for _, e := range list.Nodes {
 		is := c.call(n, "==", []node{x, c.check(e)})
-		if any == nil {
-			any = is
+		if found == nil {
+			found = is
 		} else {
-			any = c.call(n, "or", []node{any, is})
+			found = c.call(n, "or", []node{found, is})
 		}
 	}
-	return any
+	return found
 }
 
 // call checks the arguments of a function and converts int64 to float64 where the other side is one.
