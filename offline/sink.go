@@ -174,7 +174,8 @@ func (s *Store) Append(ctx context.Context, logID string, entries []Entry) error
 	if err := p.accepts(logID, entries); err != nil {
 		return err
 	}
-	if !p.unfinished() {
+	again := p.unfinished()
+	if !again {
 		begun := insertion{table: "sink_batches", columns: []stored{
 			{"log", "String", []string{logID}}, {"first", "UInt64", []uint64{first}}, {"last", "UInt64", []uint64{last}},
 		}}
@@ -187,9 +188,13 @@ func (s *Store) Append(ctx context.Context, logID string, entries []Entry) error
 		return err
 	}
 	for _, g := range groups {
-		in := insertion{table: eventTable(g.source), columns: append(eventRows(&g.batch, g.eventTime), g.marks.columns()...)}
+		in := g.insertion()
 		in.token = fmt.Sprintf("%s/%d-%d/%s/%016x", logID, first, last, in.table, g.shape())
-		if err := s.insert(ctx, in); err != nil {
+		err := s.insert(ctx, in)
+		if err == nil && again {
+			err = s.complete(ctx, g, in)
+		}
+		if err != nil {
 			return failure("insert events of "+g.source, err)
 		}
 	}
@@ -258,6 +263,10 @@ func (s *Store) group(entries []Entry) ([]*rowGroup, error) {
 		groups[at].add(e)
 	}
 	return groups, nil
+}
+
+func (g *rowGroup) insertion() insertion {
+	return insertion{table: eventTable(g.source), columns: append(eventRows(&g.batch, g.eventTime), g.marks.columns()...)}
 }
 
 // shape tells groups of one source apart.
