@@ -57,29 +57,6 @@ type DeadLettersStatus struct {
 	Count uint64 `json:"count"`
 }
 
-// DeadLetter is one refused row.
-type DeadLetter struct {
-	Seq    uint64    `json:"seq" doc:"its place in the dead-letter stream"`
-	Time   time.Time `json:"time"`
-	Source string    `json:"source"`
-	Reason string    `json:"reason"`
-	Field  string    `json:"field,omitempty"`
-	Raw    string    `json:"raw" doc:"the row as it came"`
-}
-
-// DeadLetterQuery selects dead letters.
-type DeadLetterQuery struct {
-	Source string // "" for all
-	After  uint64 // those with a greater Seq
-	Limit  int    // at most so many; the server's default when 0
-}
-
-// DeadLetters lists refused rows in order of their sequence.
-type DeadLetters struct {
-	Letters []DeadLetter `json:"letters"`
-	Next    uint64       `json:"next,omitempty" doc:"the after of the next page; left out on the last"`
-}
-
 // MaterializeRequest asks to move what ClickHouse has to the replicas.
 type MaterializeRequest struct {
 	Views  []string `json:"views,omitempty" doc:"NAME or NAME@VERSION; all when left out"`

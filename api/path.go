@@ -27,6 +27,8 @@ const (
 	PathRegistrySchema  = "/v1/registry/schema"
 	PathStatus          = "/v1/status"
 	PathDeadLetters     = "/v1/deadletters"
+	PathDeadLetter      = "/v1/deadletters/{seq}"
+	PathReplay          = "/v1/deadletters/replay"
 	PathMaterialize     = "/v1/materialize"
 	PathVerify          = "/v1/verify"
 	PathSQL             = "/v1/sql"

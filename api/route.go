@@ -156,9 +156,17 @@ func operateRoutes() []Route {
 			Method: http.MethodGet, Path: PathDeadLetters, Name: "deadLetters", Summary: "List what the gate refused", Scope: ScopeRead, Class: ClassRead, Answer: DeadLetters{},
 			Params: []Param{
 				{Name: "source", Type: "string"},
+				{Name: "reason", Type: "string", Doc: "a part of the reason, as written"},
+				{Name: "since", Type: "string", Doc: "refused then or later, RFC 3339"},
+				{Name: "until", Type: "string", Doc: "refused before, RFC 3339"},
 				{Name: "after", Type: "integer", Doc: "those with a greater seq"},
-				{Name: "limit", Type: "integer", Doc: "at most so many, 100 when left out, up to 10000"},
+				{Name: "limit", Type: "integer", Doc: "at most so many, 100 when left out, up to 1000"},
 			},
+		},
+		{Method: http.MethodGet, Path: PathDeadLetter, Name: "deadLetter", Summary: "Show a refused row", Scope: ScopeRead, Answer: DeadLetter{}},
+		{
+			Method: http.MethodPost, Path: PathReplay, Name: "replay", Summary: "Let refused rows come to the gate again", Scope: ScopeAdmin,
+			Body: ReplayRequest{}, Answer: Line[ReplayResult]{}, Media: []string{MediaNDJSON},
 		},
 		{
 			Method: http.MethodPost, Path: PathMaterialize, Name: "materialize", Summary: "Move what ClickHouse has to the replicas", Scope: ScopeAdmin, Class: ClassOperate,

@@ -200,6 +200,15 @@ func (b *backend) DeadLetters(_ context.Context, q api.DeadLetterQuery) ([]api.D
 	return []api.DeadLetter{{Seq: q.After + 1, Source: q.Source, Reason: "bad", Raw: "{"}}, nil
 }
 
+func (b *backend) DeadLetter(_ context.Context, seq uint64) (*api.DeadLetter, error) {
+	return &api.DeadLetter{Seq: seq, Source: "flights", Reason: "bad", Raw: "{"}, nil
+}
+
+func (b *backend) ReplayLetters(_ context.Context, r *server.Replay, progress func(api.Progress)) (*api.ReplayResult, error) {
+	progress(api.Progress{Stage: "replay", Done: -1, Rows: 2})
+	return &api.ReplayResult{Taken: r.Query.Since.Minute(), Refused: len(r.Query.Reason)}, nil
+}
+
 func (b *backend) Query(context.Context, string) (*server.Table, error) {
 	batch := &feature.Batch{}
 	for _, f := range []feature.Field{{Name: "n", Type: feature.Float64}, {Name: "t", Type: feature.Timestamp}} {
@@ -216,7 +225,7 @@ func open(t *testing.T, b *backend, cfg sdk.Config) *sdk.Client {
 	t.Helper()
 	c := catalog()
 	srv, err := server.New(server.Config{
-		Catalog: func() *feature.Catalog { return c }, Reader: b, Trainer: b, Pusher: b, Importer: b, Registry: b, Operator: b, Materializer: b,
+		Catalog: func() *feature.Catalog { return c }, Reader: b, Trainer: b, Pusher: b, Importer: b, Registry: b, Operator: b, Letters: b, Materializer: b,
 		Verifier: b, Querier: b, AllowSQL: true, Schema: []byte(`{"type":"object"}`), TempDir: t.TempDir(), Lag: func() time.Duration { return time.Second },
 	})
 	if err != nil {

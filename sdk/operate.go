@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"strconv"
 
 	"github.com/lockstepfs/lockstep/api"
 	"github.com/lockstepfs/lockstep/feature"
@@ -133,25 +132,6 @@ func (c *Client) Ready(ctx context.Context) error {
 func (c *Client) Status(ctx context.Context) (*api.Status, error) {
 	out := new(api.Status)
 	if err := c.get(ctx, api.PathStatus, nil, out); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-// DeadLetters lists what the gate refused; Next of the result is the After of the next page.
-func (c *Client) DeadLetters(ctx context.Context, q api.DeadLetterQuery) (*api.DeadLetters, error) {
-	query := url.Values{}
-	if q.Source != "" {
-		query.Set("source", q.Source)
-	}
-	if q.After > 0 {
-		query.Set("after", strconv.FormatUint(q.After, 10))
-	}
-	if q.Limit != 0 {
-		query.Set("limit", strconv.Itoa(q.Limit))
-	}
-	out := new(api.DeadLetters)
-	if err := c.get(ctx, api.PathDeadLetters, query, out); err != nil {
 		return nil, err
 	}
 	return out, nil

@@ -408,6 +408,21 @@ func TestDescriptions(t *testing.T) {
 			}
 			return fmt.Sprintf("letter %d of %s, next %d", l.Letters[0].Seq, l.Letters[0].Source, l.Next), nil
 		},
+		"letter 7 of flights": func() (string, error) {
+			l, err := c.DeadLetter(ctx, 7)
+			if err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("letter %d of %s", l.Seq, l.Source), nil
+		},
+		"58 taken, 4 refused, progress 2": func() (string, error) {
+			var rows int64
+			r, err := c.ReplayDeadLetters(ctx, api.ReplayRequest{Reason: "four", Since: "2001-06-25T11:58:00Z"}, func(p api.Progress) { rows = p.Rows })
+			if err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("%d taken, %d refused, progress %d", r.Taken, r.Refused, rows), nil
+		},
 		"[5 2001-06-25T11:58:00.123456Z] [NULL NULL]": func() (string, error) {
 			table, err := c.SQL(ctx, "SELECT 1")
 			if err != nil {

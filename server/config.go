@@ -29,6 +29,7 @@ type Config struct {
 	Importer     Importer
 	Registry     Registry
 	Operator     Operator
+	Letters      Letters
 	Materializer Materializer
 	Verifier     Verifier
 	Querier      Querier

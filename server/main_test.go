@@ -197,6 +197,17 @@ func (p *parts) DeadLetters(_ context.Context, q api.DeadLetterQuery) ([]api.Dea
 	return out, nil
 }
 
+func (p *parts) DeadLetter(_ context.Context, seq uint64) (*api.DeadLetter, error) {
+	if seq > 5 {
+		return nil, feature.Errorf(feature.CodeNotFound, "there is no dead letter %d", seq)
+	}
+	return &api.DeadLetter{Seq: seq, Source: "flights", Reason: "bad", Raw: "{"}, p.failed
+}
+
+func (p *parts) ReplayLetters(ctx context.Context, r *server.Replay, progress func(api.Progress)) (*api.ReplayResult, error) {
+	return &api.ReplayResult{Taken: len(r.Letters), Seq: 9}, p.worked(ctx, progress)
+}
+
 func (p *parts) Materialize(ctx context.Context, _ *api.MaterializeRequest, progress func(api.Progress)) (*api.MaterializeResult, error) {
 	return &api.MaterializeResult{Seq: 3, Views: []api.MaterializedView{{View: "departures@2", Keys: 2}}}, p.worked(ctx, progress)
 }
@@ -219,7 +230,7 @@ func (p *parts) config() server.Config {
 	now := time.Date(2001, 6, 25, 12, 0, 0, 0, time.UTC)
 	c := catalog()
 	return server.Config{
-		Addr: "127.0.0.1:0", Catalog: func() *feature.Catalog { return c }, Reader: p, Trainer: p, Pusher: p, Importer: p, Registry: p, Operator: p,
+		Addr: "127.0.0.1:0", Catalog: func() *feature.Catalog { return c }, Reader: p, Trainer: p, Pusher: p, Importer: p, Registry: p, Operator: p, Letters: p,
 		Materializer: p, Verifier: p, Querier: p, AllowSQL: true, Schema: []byte(`{"type":"object"}`), Version: "v1",
 		Lag: func() time.Duration { return 2 * time.Millisecond }, Now: func() time.Time { return now },
 	}

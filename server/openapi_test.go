@@ -55,6 +55,8 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 		api.PathRegistryPlan:    {path: api.PathRegistryPlan, body: `{"files":{"a.yaml":"x"},"upgrade":["a"],"delete":[]}`},
 		api.PathRegistryApply:   {path: api.PathRegistryApply, body: `{"files":{}}`},
 		api.PathRollback:        {path: api.PathRollback, body: `{"service":"delay_model@1"}`},
+		api.PathDeadLetter:      {path: "/v1/deadletters/4"},
+		api.PathReplay:          {path: api.PathReplay, body: `{"letters":[4],"dry_run":true}`},
 		api.PathMaterialize:     {path: api.PathMaterialize, body: `{}`},
 		api.PathVerify:          {path: api.PathVerify, body: `{"features":["departures.load"]}`},
 		api.PathFeastOnline:     {path: api.PathFeastOnline, body: `{"features":["departures:load"],"entities":{"airport":["JFK","LAX"]}}`},

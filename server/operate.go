@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -47,39 +46,6 @@ func (s *Server) status(c *gin.Context) error {
 		st.Stale = []string{}
 	}
 	writeJSON(c, http.StatusOK, st)
-	return nil
-}
-
-const (
-	defaultLetters = 100
-	maxLetters     = 10_000
-)
-
-func (s *Server) deadLetters(c *gin.Context) error {
-	if s.cfg.Operator == nil {
-		return absent("know dead letters")
-	}
-	q := api.DeadLetterQuery{Source: c.Query("source"), Limit: defaultLetters}
-	var err error
-	if v := c.Query("after"); v != "" {
-		if q.After, err = strconv.ParseUint(v, 10, 64); err != nil {
-			return feature.Errorf(feature.CodeInvalid, "parameter after is %q: expected a whole number from 0", v)
-		}
-	}
-	if v := c.Query("limit"); v != "" {
-		if q.Limit, err = strconv.Atoi(v); err != nil || q.Limit < 1 || q.Limit > maxLetters {
-			return feature.Errorf(feature.CodeInvalid, "parameter limit is %q: expected a whole number from 1 to %d", v, maxLetters)
-		}
-	}
-	letters, err := s.cfg.Operator.DeadLetters(c.Request.Context(), q)
-	if err != nil {
-		return err
-	}
-	out := api.DeadLetters{Letters: append([]api.DeadLetter{}, letters...)}
-	if n := len(letters); n > 0 && n >= q.Limit {
-		out.Next = letters[n-1].Seq
-	}
-	writeJSON(c, http.StatusOK, out)
 	return nil
 }
 

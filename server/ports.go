@@ -99,8 +99,23 @@ type Registry interface {
 // Operator says how the process is.
 type Operator interface {
 	Status(ctx context.Context) (*api.Status, error)
+}
+
+// Letters keeps the rows that the gate refused.
+type Letters interface {
 	// DeadLetters returns at most q.Limit letters in order of their sequence.
 	DeadLetters(ctx context.Context, q api.DeadLetterQuery) ([]api.DeadLetter, error)
+	// DeadLetter returns one, or CodeNotFound.
+	DeadLetter(ctx context.Context, seq uint64) (*api.DeadLetter, error)
+	// ReplayLetters returns when the log has what is taken. progress may be called from any goroutine until then.
+	ReplayLetters(ctx context.Context, r *Replay, progress func(api.Progress)) (*api.ReplayResult, error)
+}
+
+// Replay asks to let dead letters come to the gate again.
+type Replay struct {
+	Letters []uint64            // these; those that Query selects when there are none
+	Query   api.DeadLetterQuery // without a limit
+	DryRun  bool
 }
 
 // Materializer moves what ClickHouse has to the replicas.

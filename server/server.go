@@ -117,6 +117,8 @@ func (s *Server) routes() map[string]handler {
 		api.PathRegistrySchema:  s.registrySchema,
 		api.PathStatus:          s.status,
 		api.PathDeadLetters:     s.deadLetters,
+		api.PathDeadLetter:      s.deadLetter,
+		api.PathReplay:          s.replayLetters,
 		api.PathMaterialize:     s.materialize,
 		api.PathVerify:          s.verify,
 		api.PathSQL:             s.sql,

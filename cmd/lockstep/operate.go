@@ -9,57 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lockstepfs/lockstep/api"
-	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/sdk"
 )
-
-func (a *app) deadLettersCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "deadletters",
-		Short:   "What the gate refused",
-		Example: "  lockstep deadletters list --source purchases",
-	}
-	var q api.DeadLetterQuery
-	list := &cobra.Command{
-		Use:   "list",
-		Short: "List refused rows with their reasons, oldest first",
-		Example: `  lockstep deadletters list
-  lockstep deadletters list --source purchases --after 120 --limit 50`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(cmd.Context(), func(client *sdk.Client) error {
-				r, err := client.DeadLetters(cmd.Context(), q)
-				if err != nil {
-					return err
-				}
-				if a.cfg.JSON {
-					return a.printJSON(r)
-				}
-				rows := [][]string{{"SEQ", "TIME", "SOURCE", "REASON", "ROW"}}
-				for _, l := range r.Letters {
-					reason := feature.Detail{Field: l.Field, Message: l.Reason}
-					rows = append(rows, []string{strconv.FormatUint(l.Seq, 10), l.Time.Format(time.RFC3339), l.Source, reason.String(), shorten(l.Raw)})
-				}
-				if err := a.table(rows); err != nil || r.Next == 0 {
-					return err
-				}
-				return a.line("more: --after %d", r.Next)
-			})
-		},
-	}
-	list.Flags().StringVar(&q.Source, "source", "", "of one source")
-	list.Flags().Uint64Var(&q.After, "after", 0, "those after this one")
-	list.Flags().IntVar(&q.Limit, "limit", 0, "at most so many (default: the server's)")
-	cmd.AddCommand(list)
-	return cmd
-}
-
-func shorten(s string) string {
-	if len(s) > 120 {
-		return s[:117] + "..."
-	}
-	return s
-}
 
 func (a *app) sqlCommand() *cobra.Command {
 	return &cobra.Command{

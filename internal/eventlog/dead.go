@@ -1,15 +1,12 @@
 package eventlog
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
@@ -22,7 +19,9 @@ type Letter struct {
 	Reason string    `json:"reason"`
 	Field  string    `json:"field,omitempty"` // the column that is to blame, if one is
 	Raw    []byte    `json:"raw"`             // the row as it came
-	id     string    // of its message, where a repetition must be told
+
+	id     string // of its message, where a repetition must be told
+	origin string // the same for all letters of one row, and of no other; set by the log
 }
 
 // Headers of letters. Their values are JSON strings, so that a text of several lines is one.
@@ -30,6 +29,8 @@ const (
 	headerSource = "Lockstep-Source"
 	headerReason = "Lockstep-Reason"
 	headerField  = "Lockstep-Field"
+	headerOrigin = "Lockstep-Origin" // of a letter that may be there twice, or replaces another
+	headerTime   = "Lockstep-Time"   // of a letter that replaces another: when the row was first refused
 )
 
 const (
@@ -85,7 +86,11 @@ func (l *Log) letter(x *Letter) *nats.Msg {
 	if x.id != "" {
 		m.Header.Set(nats.MsgIdHdr, x.id)
 	}
-	for name, text := range map[string]string{headerSource: x.Source, headerReason: x.Reason, headerField: x.Field} {
+	headers := map[string]string{headerSource: x.Source, headerReason: x.Reason, headerField: x.Field, headerOrigin: x.origin}
+	if !x.Time.IsZero() {
+		headers[headerTime] = x.Time.Format(time.RFC3339Nano)
+	}
+	for name, text := range headers {
 		if len(text) > longText {
 			text = text[:longText]
 		}
@@ -95,72 +100,4 @@ func (l *Log) letter(x *Letter) *nats.Msg {
 		}
 	}
 	return m
-}
-
-// LetterQuery asks for letters, oldest first.
-type LetterQuery struct {
-	Source string // "" for all
-	After  uint64 // only letters with a greater Seq; to turn pages
-	Limit  int    // default 100, at most 1000
-}
-
-// Letters returns letters, oldest first. There are more if it returns as many as the limit.
-func (l *Log) Letters(ctx context.Context, q LetterQuery) ([]Letter, error) {
-	q.Limit = min(cmp.Or(max(q.Limit, 0), 100), 1000)
-	cfg := jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: q.After + 1,
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: 10 * time.Second,
-	}
-	if q.Source != "" {
-		if !token(q.Source) {
-			return nil, feature.Errorf(feature.CodeInvalid, "source %q: expected letters, digits, - and _", q.Source)
-		}
-		cfg.FilterSubject = deadPrefix + q.Source
-	}
-	consumer, err := l.js.CreateConsumer(ctx, deadName, cfg)
-	if err != nil {
-		return nil, feature.Errorf(feature.CodeUnavailable, "read refused rows: %w", err)
-	}
-	defer func() { _ = l.js.DeleteConsumer(context.WithoutCancel(ctx), deadName, consumer.CachedInfo().Name) }()
-	fetched, err := consumer.FetchNoWait(q.Limit)
-	if err != nil {
-		return nil, feature.Errorf(feature.CodeUnavailable, "read refused rows: %w", err)
-	}
-	var letters []Letter
-	for msg := range fetched.Messages() {
-		meta, err := msg.Metadata()
-		if err != nil {
-			return nil, fmt.Errorf("read refused rows: %w", err)
-		}
-		letters = append(letters, Letter{
-			Seq: meta.Sequence.Stream, Time: meta.Timestamp.UTC(), Raw: msg.Data(),
-			Source: headerText(msg, headerSource), Reason: headerText(msg, headerReason), Field: headerText(msg, headerField),
-		})
-	}
-	if err := fetched.Error(); err != nil {
-		return nil, feature.Errorf(feature.CodeUnavailable, "read refused rows: %w", err)
-	}
-	return letters, nil
-}
-
-func headerText(m jetstream.Msg, name string) string {
-	var s string
-	if json.Unmarshal([]byte(m.Headers().Get(name)), &s) != nil {
-		return ""
-	}
-	return s
-}
-
-// Discard deletes letters by Seq: they were replayed, or are of no use. One that is not there is passed over.
-func (l *Log) Discard(ctx context.Context, seqs ...uint64) error {
-	s, err := l.js.Stream(ctx, deadName)
-	if err != nil {
-		return feature.Errorf(feature.CodeUnavailable, "discard refused rows: %w", err)
-	}
-	for _, seq := range seqs {
-		if err := s.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-			return feature.Errorf(feature.CodeUnavailable, "discard refused row %d: %w", seq, err)
-		}
-	}
-	return nil
 }

@@ -285,11 +285,12 @@ func (in *inboxReader) name(chunk []message, letters []Letter) {
 	}
 	for i := range letters {
 		r := row{letters[i].Source, xxhash.Sum64(letters[i].Raw)}
-		place := fmt.Sprintf("%d+%d", in.covered, i) // not a row as it came: by its place in the chunk
+		place := fmt.Sprintf("%d_%d", in.covered, i) // not a row as it came: by its place in the chunk
 		if p := places[r]; len(p) > 0 {
 			place, places[r] = p[0], p[1:]
 		}
 		letters[i].id = in.log.ids[inboxName] + "-" + place
+		letters[i].origin = letters[i].id
 	}
 }
 

@@ -160,6 +160,9 @@ func (l *Log) Since(ctx context.Context, at time.Time) (uint64, error) {
 // Trim lets the log forget the entries before seq, which makes room. Readers that are not there yet get
 // ErrTruncated.
 func (l *Log) Trim(ctx context.Context, seq uint64) error {
+	if err := l.settleLetters(ctx, seq); err != nil {
+		return err
+	}
 	return l.purge(ctx, logName, seq)
 }
 

@@ -22,7 +22,8 @@ const (
 
 	logPrefix    = "lockstep.log."
 	recordPrefix = "lockstep.log.$record."
-	inboxSubject = "lockstep.log.$inbox" // row groups that came through the inbox, of any source
+	inboxSubject = "lockstep.log.$inbox"   // row groups that came through the inbox, of any source
+	letterPrefix = "lockstep.log.$letter." // rows that were refused and taken later, one message a letter
 	deadPrefix   = "lockstep.dead."
 	inboxPrefix  = "lockstep.in."
 )

@@ -56,7 +56,7 @@ func readEntry(m message) (Entry, error) {
 		}
 		return Entry{}, err
 	}
-	if subject != inboxSubject && !strings.HasPrefix(subject, logPrefix+e.Batch.Source+".") {
+	if subject != inboxSubject && !strings.HasPrefix(subject, letterPrefix) && !strings.HasPrefix(subject, logPrefix+e.Batch.Source+".") {
 		return Entry{}, fmt.Errorf("rows of %s on subject %s", e.Batch.Source, subject)
 	}
 	return e, nil

@@ -32,12 +32,14 @@ type Inbox interface {
 	Inbox(ctx context.Context, handle eventlog.InboxHandler) error
 }
 
-// Config configures a Gate. Catalog and Log are needed, Dead for Partial pushes and Run, Inbox for Run.
+// Config configures a Gate. Catalog and Log are needed, Dead for Partial pushes and Run, Inbox for Run, Again for
+// Replay.
 type Config struct {
 	Catalog func() *feature.Catalog // the definitions in force; called for every push
 	Log     Publisher
 	Dead    Refuser
 	Inbox   Inbox
+	Again   Replayer
 	Now     func() time.Time // the arrival of rows; default time.Now
 	Logger  *slog.Logger
 }

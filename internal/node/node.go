@@ -161,7 +161,7 @@ func (n *Node) openMovers(context.Context) error {
 		n.follower = materialize.NewFollower(n.offline, n.logger)
 		n.covered = n.follower
 	}
-	n.gate = gate.New(gate.Config{Catalog: n.registry.Catalog, Log: n.log, Dead: n.log, Inbox: n.log, Now: time.Now, Logger: n.logger})
+	n.gate = gate.New(gate.Config{Catalog: n.registry.Catalog, Log: n.log, Dead: n.log, Inbox: n.log, Again: n.log, Now: time.Now, Logger: n.logger})
 	n.importer = &materialize.Importer{Archive: n.offline, Log: n.log, Logger: n.logger, Now: time.Now}
 	if !n.cfg.has(Serve) {
 		return nil

@@ -5,23 +5,10 @@ import (
 	"errors"
 
 	"github.com/lockstepfs/lockstep/api"
-	"github.com/lockstepfs/lockstep/internal/eventlog"
 )
 
 // operator tells how the process is.
 type operator struct{ *Node }
-
-func (n operator) DeadLetters(ctx context.Context, q api.DeadLetterQuery) ([]api.DeadLetter, error) {
-	letters, err := n.log.Letters(ctx, eventlog.LetterQuery{Source: q.Source, After: q.After, Limit: q.Limit})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]api.DeadLetter, len(letters))
-	for i, l := range letters {
-		out[i] = api.DeadLetter{Seq: l.Seq, Time: l.Time, Source: l.Source, Reason: l.Reason, Field: l.Field, Raw: string(l.Raw)}
-	}
-	return out, nil
-}
 
 func (n operator) Status(ctx context.Context) (*api.Status, error) {
 	s := &api.Status{Version: n.cfg.Version, Started: n.started, Revision: n.registry.Catalog().Revision, Stale: []string{}}
