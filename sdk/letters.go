@@ -28,7 +28,7 @@ func (c *Client) DeadLetters(ctx context.Context, q api.DeadLetterQuery) (*api.D
 	if q.After > 0 {
 		set("after", strconv.FormatUint(q.After, 10))
 	}
-	if q.Limit > 0 {
+	if q.Limit != 0 {
 		set("limit", strconv.Itoa(q.Limit))
 	}
 	out := new(api.DeadLetters)
