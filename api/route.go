@@ -163,9 +163,9 @@ func operateRoutes() []Route {
 				{Name: "limit", Type: "integer", Doc: "at most so many, 100 when left out, up to 1000"},
 			},
 		},
-		{Method: http.MethodGet, Path: PathDeadLetter, Name: "deadLetter", Summary: "Show a refused row", Scope: ScopeRead, Answer: DeadLetter{}},
+		{Method: http.MethodGet, Path: PathDeadLetter, Name: "deadLetter", Summary: "Show a refused row", Scope: ScopeRead, Class: ClassRead, Answer: DeadLetter{}},
 		{
-			Method: http.MethodPost, Path: PathReplay, Name: "replay", Summary: "Let refused rows come to the gate again", Scope: ScopeAdmin,
+			Method: http.MethodPost, Path: PathReplay, Name: "replay", Summary: "Let refused rows come to the gate again", Scope: ScopeAdmin, Class: ClassOperate,
 			Body: ReplayRequest{}, Answer: Line[ReplayResult]{}, Media: []string{MediaNDJSON},
 		},
 		{
