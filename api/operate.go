@@ -17,6 +17,7 @@ type Status struct {
 	Sink        *SinkStatus        `json:"sink,omitempty"`
 	Replica     *ReplicaStatus     `json:"replica,omitempty"`
 	DeadLetters *DeadLettersStatus `json:"dead_letters,omitempty"`
+	Copies      []CopyStatus       `json:"copies,omitempty" doc:"sources that are copied from tables that others keep"`
 	Stale       []string           `json:"stale" doc:"what is behind or unreachable, in words"`
 }
 
@@ -59,15 +60,54 @@ type DeadLettersStatus struct {
 
 // MaterializeRequest asks to move what ClickHouse has to the replicas.
 type MaterializeRequest struct {
-	Views  []string `json:"views,omitempty" doc:"NAME or NAME@VERSION; all when left out"`
+	Views  []string `json:"views,omitempty" doc:"views, NAME or NAME@VERSION, or sources; all when left out"`
 	Full   bool     `json:"full,omitempty" doc:"rebuild from nothing instead of what is missing"`
 	DryRun bool     `json:"dry_run,omitempty" doc:"only say what would be done"`
 }
 
 // MaterializeResult is the result of a materialization.
 type MaterializeResult struct {
-	Views []MaterializedView `json:"views"`
-	Seq   uint64             `json:"seq" doc:"the replica covers the log up to here"`
+	Views    []MaterializedView `json:"views"`
+	Seq      uint64             `json:"seq" doc:"the replicas cover the log up to here"`
+	Replicas int                `json:"replicas,omitempty" doc:"how many were alive and have it"`
+	Copies   []CopiedSource     `json:"copies,omitempty" doc:"what was copied, or would be, from tables that others keep"`
+}
+
+// CopiedSource is what was copied, or would be, into one source.
+type CopiedSource struct {
+	Source     string       `json:"source"`
+	Views      []string     `json:"views" doc:"on the source"`
+	Generation uint64       `json:"generation,omitempty" doc:"left out when nothing was new"`
+	Seq        uint64       `json:"seq,omitempty" doc:"of its record in the log"`
+	Read       int64        `json:"read" doc:"rows past the cursor, less the overlap"`
+	Rows       int64        `json:"rows" doc:"events added"`
+	Duplicates int64        `json:"duplicates" doc:"rows whose id is known (rule E1)"`
+	Conflicts  int64        `json:"conflicts" doc:"duplicates that differ from the event that is there"`
+	Refused    int64        `json:"refused" doc:"rows that cannot be events"`
+	First      *time.Time   `json:"first,omitempty" doc:"least event time of the rows added"`
+	Last       *time.Time   `json:"last,omitempty" doc:"greatest event time of the rows added"`
+	Examples   []RefusedRow `json:"examples,omitempty" doc:"some of the refused rows"`
+}
+
+// RefusedRow is a row of a table that cannot be an event.
+type RefusedRow struct {
+	Field  string `json:"field,omitempty"`
+	Reason string `json:"reason"`
+	Raw    string `json:"raw" doc:"the row as JSON"`
+}
+
+// CopyStatus says how the last copy into one source went.
+type CopyStatus struct {
+	Source   string     `json:"source"`
+	From     string     `json:"from" doc:"what is copied, in words"`
+	Schedule string     `json:"schedule,omitempty"`
+	Next     *time.Time `json:"next,omitempty" doc:"when the schedule says"`
+	Last     *time.Time `json:"last,omitempty" doc:"when the last copy ended; left out before the first"`
+	Good     *time.Time `json:"good,omitempty" doc:"when one ended well last"`
+	TookMS   int64      `json:"took_ms,omitempty"`
+	Rows     int64      `json:"rows" doc:"events that the last copy added"`
+	Refused  int64      `json:"refused,omitempty" doc:"rows that it refused"`
+	Error    string     `json:"error,omitempty" doc:"why it failed"`
 }
 
 // MaterializedView is what was done, or would be, for one view version.

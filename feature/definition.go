@@ -19,6 +19,9 @@ func FieldIndex(fields []Field, name string) int {
 // DefaultMaxFuture is a source's max_future where its definition names none (rule T1).
 const DefaultMaxFuture = Hour
 
+// DefaultDedup is a source's dedup where its definition names an id and no dedup (rule E1).
+const DefaultDedup = 7 * Day
+
 // DefaultHistory is a view's history where its definition names none (rule C4).
 const DefaultHistory = Minute
 
@@ -38,6 +41,13 @@ type Source struct {
 	Tiebreak    string  `json:"tiebreak,omitempty"`     // an int64 or timestamp column (O1)
 	Deleted     string  `json:"deleted,omitempty"`      // a bool column (R2)
 	MaxFuture   Span    `json:"max_future"`             // how far past its arrival an event time may lie (T1)
+
+	// ID names the columns whose values say which event a row is (E1); none: every row is an event. NULL in one
+	// of them is refused.
+	ID    []string `json:"id,omitempty"`
+	Dedup Span     `json:"dedup,omitempty"` // rows of one id whose event times are at most so far apart are one event (E1)
+
+	From *From `json:"from,omitempty"` // nil: its events are pushed and imported alone
 }
 
 // View is features of one entity computed from one source. A view version never changes: a changed

@@ -322,10 +322,10 @@ func (r *Replica) apply(ctx context.Context, group *errgroup.Group, e eventlog.E
 				return err
 			}
 		}
-		if err := r.cfg.Present.Advance(e.Seq); err != nil {
+		// Before the position moves, so that whoever waits for it sees what is being loaded.
+		if err := r.adopt(ctx, group); err != nil {
 			return err
 		}
-		return r.adopt(ctx, group)
 	}
 	return r.cfg.Present.Advance(e.Seq)
 }

@@ -35,11 +35,15 @@ func (s *Store) FindImport(ctx context.Context, src *feature.Source, hash string
 // BeginImport returns the number of a new generation of imported events. Nobody sees its rows before Append has met its
 // record in the log.
 func (s *Store) BeginImport(ctx context.Context, src *feature.Source, name, hash string) (generation uint64, err error) {
-	s.mu.Lock()
-	generation = max(s.latest+1, uint64(now()))
-	s.latest = generation
-	s.mu.Unlock()
+	generation = s.nextGeneration()
 	return generation, s.importStep(ctx, importStep{source: src.Name, generation: generation, name: name, hash: hash, state: importBegun})
+}
+
+func (s *Store) nextGeneration() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.latest = max(s.latest+1, uint64(now()))
+	return s.latest
 }
 
 // InsertImport adds part (counted from 0) to the generation; the same part twice adds nothing. The batch is not kept.

@@ -99,6 +99,10 @@ func (f filler) fill(t *Table, rows driver.Rows) error {
 
 // show runs SHOW, DESCRIBE, EXPLAIN and the like, whose columns are all given as text.
 func (s *Store) show(ctx context.Context, sql string, limit int) (*Table, error) {
+	// Settings inside of a statement may undo that it only reads. Of SHOW they are what is asked for.
+	if word := strings.ToUpper(sql); strings.Contains(word, "SETTINGS") && !strings.HasPrefix(strings.TrimSpace(word), "SHOW") {
+		return nil, feature.Errorf(feature.CodeInvalid, "the SQL has SETTINGS, which are not for it to choose: leave them out")
+	}
 	rows, err := s.conn.Query(readOnly(ctx), strings.TrimSpace(inner(sql)))
 	if err != nil {
 		return nil, refused("run the SQL", err)

@@ -72,6 +72,9 @@ func asText(name string) conversion { return conversion{feature.String, "toStrin
 // describe returns the columns of a user's SELECT. Columns of types without a counterpart go through other, or are an error
 // when it is nil.
 func (s *Store) describe(ctx context.Context, sql string, other func(name string) conversion) ([]described, error) {
+	if err := s.fence(ctx, sql); err != nil {
+		return nil, err
+	}
 	var columns []described
 	var wrong []feature.Detail
 	rows, err := s.conn.Query(readOnly(ctx), "DESCRIBE TABLE (\n"+inner(sql)+")")

@@ -124,6 +124,17 @@ func (c *checker) source(s *Source) {
 			c.problems.add(s.value(use.path), "expected %s column, got %q, which is %s", article(expected), use.column, t)
 		}
 	}
+	for i, column := range s.ID {
+		path := fmt.Sprintf("id[%d]", i)
+		t, ok := c.column(s, s, path, column)
+		switch {
+		case slices.Contains(s.ID[:i], column):
+			c.problems.add(s.value(path), "column %q stands twice in the id", column)
+		case ok && !t.KeyPart():
+			c.problems.add(s.value(path), "%s cannot be part of an id: expected int64, string, bool or timestamp", t)
+		}
+	}
+	c.from(s)
 }
 
 func article(noun string) string {

@@ -92,6 +92,10 @@ type Source struct {
 	Tiebreak    string       `json:"tiebreak,omitempty"`
 	Deleted     string       `json:"deleted,omitempty"`
 	MaxFuture   feature.Span `json:"max_future"`
+	ID          []string     `json:"id,omitempty"`
+	Dedup       feature.Span `json:"dedup,omitempty"` // 0 without an ID
+
+	From *feature.From `json:"from,omitempty"`
 	origin
 }
 
@@ -176,6 +180,11 @@ func (e *Entity) meaning() any {
 func (s *Source) meaning() any {
 	m := *s
 	m.About = About{}
+	if s.From != nil {
+		from := *s.From
+		from.Schedule = "" // when to copy changes nothing about what
+		m.From = &from
+	}
 	return m
 }
 

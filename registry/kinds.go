@@ -95,6 +95,7 @@ func (d *decoder) entity(n *node) *Entity {
 
 func (d *decoder) source(n *node) *Source {
 	s := &Source{Kind: KindSource, MaxFuture: feature.DefaultMaxFuture}
+	dedup := feature.DefaultDedup
 	d.members(n, "a source", append(d.head(KindSource, &s.Name, &s.About),
 		member{name: "columns", need: "a map of columns, such as {origin: string, delay: int64}", set: d.columns(&s.Columns)},
 		member{name: "event_time", need: "the name of a timestamp column", set: d.reference(&s.EventTime, "a column")},
@@ -102,10 +103,23 @@ func (d *decoder) source(n *node) *Source {
 		member{name: "tiebreak", set: d.reference(&s.Tiebreak, "a column")},
 		member{name: "deleted", set: d.reference(&s.Deleted, "a column")},
 		member{name: "max_future", set: d.span(&s.MaxFuture, 0)},
-		member{name: "id", later: "the identity of events (id)"},
-		member{name: "dedup", later: "the identity of events (dedup)"},
-		member{name: "from", later: "sources over tables that others keep (from)"},
+		member{name: "id", set: d.list("a list of columns, such as [event_id]", func(n *node) {
+			var column string
+			d.reference(&column, "a column")(n)
+			s.ID = append(s.ID, column)
+		})},
+		member{name: "dedup", set: d.span(&dedup, 0)},
+		member{name: "from", set: d.from(&s.From)},
 	))
+	if n.shape != shapeMap {
+		return s
+	}
+	if alone := n.field("dedup"); alone != nil && n.field("id") == nil {
+		d.problems.add(alone.spot, "it says how far apart copies of an event may be: name the columns that tell one, as id: [event_id]")
+	}
+	if len(s.ID) > 0 {
+		s.Dedup = dedup
+	}
 	return s
 }
 

@@ -172,6 +172,7 @@ func (p *planner) compatible(was, now definition) {
 		{"available_at", old.AvailableAt, s.AvailableAt},
 		{"tiebreak", old.Tiebreak, s.Tiebreak},
 		{"deleted", old.Deleted, s.Deleted},
+		{"id", strings.Join(old.ID, ", "), strings.Join(s.ID, ", ")},
 	} {
 		if f.was != f.now {
 			p.problems.add(s.value(f.path), "%s of source %s cannot become %s, it is %s; %s", f.path, s.Name, orNothing(f.now), orNothing(f.was), advice)

@@ -67,6 +67,7 @@ func buildSource(s *Source, version int) *feature.Source {
 	return &feature.Source{
 		Name: s.Name, Version: version, Columns: append([]feature.Field(nil), s.Columns...),
 		EventTime: s.EventTime, AvailableAt: s.AvailableAt, Tiebreak: s.Tiebreak, Deleted: s.Deleted, MaxFuture: s.MaxFuture,
+		ID: append([]string(nil), s.ID...), Dedup: s.Dedup, From: s.From,
 	}
 }
 

@@ -172,7 +172,7 @@ func badOthers() []bad {
 		{"replay: both", post("/v1/deadletters/replay", `{"letters":[1],"source":"flights"}`), 400, "invalid: name either letters, or what selects them, not both"},
 		{"replay: kind", post("/v1/deadletters/replay", `{"letters":["a"]}`), 400, "invalid: field letters: expected a whole number, got string"},
 		{"replay: time", post("/v1/deadletters/replay", `{"since":"now"}`), 400, "invalid: field since: cannot read \"now\" as a time: expected RFC 3339, such as 2001-06-25T12:00:00Z"},
-		{"materialize: view", post("/v1/materialize", `{"views":["x"]}`), 404, `not_found: unknown view "x": expected one of departures, seats`},
+		{"materialize: view", post("/v1/materialize", `{"views":["x"]}`), 404, `not_found: unknown view or source "x": expected one of departures, flights, seats`},
 		{"materialize: kind", post("/v1/materialize", `{"full":"yes"}`), 400, "invalid: field full: expected true or false, got string"},
 		{"verify: no service", post("/v1/verify", `{}`), 400, "invalid: name a service, or features"},
 		{"verify: at", post("/v1/verify", `{"service":"delay_model","at":["x"]}`), 400, `invalid: field at: cannot read "x" as a time: expected RFC 3339, such as 2001-06-25T12:00:00Z`},

@@ -67,8 +67,12 @@ func (s *Server) materialize(c *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		if catalog.View(ref.Name, ref.Version) == nil {
-			return notFound("view", name, viewNames(catalog))
+		if catalog.View(ref.Name, ref.Version) == nil && (ref.Version != 0 || catalog.Source(ref.Name) == nil) {
+			known := viewNames(catalog)
+			for _, src := range catalog.Sources {
+				known = append(known, src.Name)
+			}
+			return notFound("view or source", name, known)
 		}
 	}
 	return stream(s, c, func(ctx context.Context, progress func(api.Progress)) (*api.MaterializeResult, error) {

@@ -2,17 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/lockstepfs/lockstep/api"
 	"github.com/lockstepfs/lockstep/internal/rowfile"
 	"github.com/lockstepfs/lockstep/sdk"
 )
@@ -144,39 +141,6 @@ func (a *app) push(ctx context.Context, client *sdk.Client, source string, in io
 		fmt.Fprintf(a.out, "refused: %s\n", d)
 	}
 	return nil
-}
-
-func (a *app) materializeCommand() *cobra.Command {
-	var full, dry bool
-	cmd := &cobra.Command{
-		Use:   "materialize [VIEW...]",
-		Short: "Bring what ClickHouse has to the replica, and wait until it is there",
-		Long: `Return when the replica has everything: the log up to now, and every import that the log names. What is
-missing is loaded; --full loads the history of the views anew.`,
-		Example: `  lockstep materialize
-  lockstep materialize last_purchase --full`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(cmd.Context(), func(client *sdk.Client) error {
-				show, done := a.progress("materialize")
-				r, err := client.Materialize(cmd.Context(), api.MaterializeRequest{Views: args, Full: full, DryRun: dry}, show)
-				done()
-				if err != nil {
-					return err
-				}
-				if a.cfg.JSON {
-					return a.printJSON(r)
-				}
-				rows := [][]string{{"VIEW", "KEYS", "NOTE"}}
-				for _, v := range r.Views {
-					rows = append(rows, []string{v.View, strconv.FormatInt(v.Keys, 10), v.Note})
-				}
-				return errors.Join(a.table(rows), a.line("the replica is at sequence %d", r.Seq))
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&full, "full", false, "load the history anew instead of what is missing")
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done")
-	return cmd
 }
 
 func (a *app) line(format string, args ...any) error {

@@ -113,6 +113,9 @@ func (a *app) printStatus(s *api.Status) error {
 			rows = append(rows, []string{"  " + v.View, text})
 		}
 	}
+	for _, c := range s.Copies {
+		rows = append(rows, []string{"copy", copyText(c)})
+	}
 	if s.DeadLetters != nil {
 		rows = append(rows, []string{"dead letters", strconv.FormatUint(s.DeadLetters.Count, 10)})
 	}
@@ -120,4 +123,25 @@ func (a *app) printStatus(s *api.Status) error {
 		rows = append(rows, []string{"stale", stale})
 	}
 	return a.table(rows)
+}
+
+func copyText(c api.CopyStatus) string {
+	text := fmt.Sprintf("%s into source %s", c.From, c.Source)
+	if c.Last == nil {
+		text += ", never yet"
+	} else {
+		text += fmt.Sprintf(", last at %s: ", c.Last.Format(time.RFC3339))
+		if c.Error != "" {
+			text += "failed, " + c.Error
+		} else {
+			text += fmt.Sprintf("%d events in %d ms", c.Rows, c.TookMS)
+		}
+		if c.Refused > 0 {
+			text += fmt.Sprintf(", %d rows refused", c.Refused)
+		}
+	}
+	if c.Next != nil {
+		text += ", next at " + c.Next.Format(time.RFC3339)
+	}
+	return text
 }

@@ -30,10 +30,12 @@ var allowed = map[string][]string{
 	"internal/gate":     {"feature", "internal/eventlog", "internal/rowjson"},
 	"internal/rowfile":  {"feature", "internal/rowjson"},
 	"internal/chdb":     {},
-	"registry":          {"feature"},
+	"internal/schedule": {"feature"},
+	"internal/board":    {"feature"},
+	"registry":          {"feature", "internal/schedule"},
 	"offline":           {"feature", "internal/asof", "internal/wire", "migrations"},
 	"online":            {"feature", "internal/asof", "internal/wire"},
-	"materialize":       {"feature", "internal/asof", "internal/wire", "internal/eventlog", "internal/gate", "internal/rowfile"},
+	"materialize":       {"feature", "internal/asof", "internal/wire", "internal/eventlog", "internal/gate", "internal/rowfile", "internal/schedule"},
 	"internal/verify":   {"feature"},
 	"server":            {"feature", "api", "internal/rowjson"},
 	"sdk":               {"feature", "api"},
@@ -45,7 +47,7 @@ var allowed = map[string][]string{
 	"internal/killtest": {},
 	"internal/arch":     {},
 	"internal/node": {
-		"feature", "api", "internal/asof", "internal/chdb", "internal/eventlog", "internal/gate", "internal/rowfile", "internal/verify",
+		"feature", "api", "internal/asof", "internal/board", "internal/chdb", "internal/eventlog", "internal/gate", "internal/rowfile", "internal/schedule", "internal/verify",
 		"registry", "offline", "online", "materialize", "server", "migrations",
 	},
 	"bench": {

@@ -64,3 +64,19 @@ func (l *Log) recordAt(ctx context.Context, subject string) (uint64, error) {
 	}
 	return m.Sequence, nil
 }
+
+// Recorded returns the record that the log holds under an id, and its sequence; CodeNotFound where there is none.
+func (l *Log) Recorded(ctx context.Context, id string) (Record, uint64, error) {
+	m, err := l.lastOf(ctx, recordPrefix+id)
+	if err != nil {
+		return Record{}, 0, err
+	}
+	if m == nil {
+		return Record{}, 0, feature.Errorf(feature.CodeNotFound, "the log holds no record %s", id)
+	}
+	var r Record
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return Record{}, 0, fmt.Errorf("read record %s: %w", id, err)
+	}
+	return r, m.Sequence, nil
+}

@@ -48,6 +48,7 @@ type Node struct {
 	serving  serving
 	gate     *gate.Gate
 	importer *materialize.Importer
+	copying  copying
 	server   *server.Server
 
 	stopEngine func()
@@ -60,7 +61,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, logger: cfg.Logger, started: time.Now()}
-	for _, open := range []func(context.Context) error{n.claim, n.openEngine, n.openOffline, n.openLog, n.openMovers, n.openServer} {
+	for _, open := range []func(context.Context) error{n.claim, n.openEngine, n.openOffline, n.openLog, n.openMovers, n.openCopying, n.openServer} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -188,6 +189,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.sink != nil {
 		group.Go(func() error { return n.sink.Run(running) })
 		group.Go(func() error { return n.trimmer.Run(running) })
+		group.Go(func() error { return n.copying.scheduler.Run(running) })
 	} else {
 		group.Go(func() error { return n.follower.Run(running) })
 	}
@@ -198,6 +200,7 @@ func (n *Node) Run(ctx context.Context) error {
 		group.Go(func() error { return n.online.Run(running) })
 		group.Go(func() error { return n.replica.Run(running) })
 		group.Go(func() error { return n.lag.run(running) })
+		group.Go(func() error { return n.copying.board.Report(running, n.standing) })
 	}
 	err := group.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {

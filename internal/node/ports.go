@@ -8,7 +8,6 @@ import (
 
 	"github.com/lockstepfs/lockstep/api"
 	"github.com/lockstepfs/lockstep/feature"
-	"github.com/lockstepfs/lockstep/internal/eventlog"
 	"github.com/lockstepfs/lockstep/internal/gate"
 	"github.com/lockstepfs/lockstep/internal/rowfile"
 	"github.com/lockstepfs/lockstep/internal/verify"
@@ -20,12 +19,11 @@ import (
 
 // The parts of a node in the shapes that package server asks for.
 type (
-	pusher       struct{ *Node }
-	importer     struct{ *Node }
-	definitions  struct{ *Node }
-	materializer struct{ *Node }
-	verifier     struct{ *Node }
-	querier      struct{ *Node }
+	pusher      struct{ *Node }
+	importer    struct{ *Node }
+	definitions struct{ *Node }
+	verifier    struct{ *Node }
+	querier     struct{ *Node }
 )
 
 func (n pusher) Push(ctx context.Context, p *server.Push) (*api.PushResponse, error) {
@@ -105,7 +103,11 @@ func (n definitions) Plan(ctx context.Context, r *api.RegistryRequest) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return n.registry.Plan(ctx, defs, options)
+	plan, err := n.registry.Plan(ctx, defs, options)
+	if err != nil {
+		return nil, err
+	}
+	return plan, n.checkOrigins(ctx, defs, plan)
 }
 
 // Apply makes the event tables before it returns, so that what is pushed next has a place to go.
@@ -114,8 +116,14 @@ func (n definitions) Apply(ctx context.Context, r *api.RegistryRequest) (any, er
 	if err != nil {
 		return nil, err
 	}
-	plan, err := n.registry.Apply(ctx, defs, options)
+	plan, err := n.registry.Plan(ctx, defs, options)
 	if err != nil {
+		return nil, err
+	}
+	if err := n.checkOrigins(ctx, defs, plan); err != nil {
+		return nil, err
+	}
+	if plan, err = n.registry.Apply(ctx, defs, options); err != nil {
 		return nil, err
 	}
 	if n.writes() {
@@ -128,119 +136,6 @@ func (n definitions) Apply(ctx context.Context, r *api.RegistryRequest) (any, er
 
 func (n definitions) Rollback(ctx context.Context, service string) (any, error) {
 	return n.registry.Rollback(ctx, service)
-}
-
-// Materialize returns when the replica of this process has everything that the log said at the call.
-func (n materializer) Materialize(ctx context.Context, r *api.MaterializeRequest, progress func(api.Progress)) (*api.MaterializeResult, error) {
-	views, err := n.chosen(r.Views)
-	if err != nil {
-		return nil, err
-	}
-	_, head, err := n.log.Bounds(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if r.DryRun {
-		return n.plan(views, r.Full, head), nil
-	}
-	if r.Full {
-		rebuild := eventlog.Record{ID: fmt.Sprintf("rebuild-%d", time.Now().UnixNano()), Kind: eventlog.RecordRebuild}
-		for _, v := range views {
-			rebuild.Views = append(rebuild.Views, v.Name)
-		}
-		if head, err = n.log.PublishRecord(ctx, rebuild); err != nil {
-			return nil, err
-		}
-	}
-	start := n.online.Position().Seq
-	done := make(chan struct{})
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		n.watch(done, start, head, progress)
-	}()
-	err = n.replica.Wait(ctx, head)
-	close(done)
-	<-watched
-	if err != nil {
-		return nil, err
-	}
-	return n.materialized(views), nil
-}
-
-// watch reports how far the replica has come until done is closed.
-func (n materializer) watch(done <-chan struct{}, from, to uint64, progress func(api.Progress)) {
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-tick.C:
-		}
-		p := api.Progress{Stage: "log", Done: 1}
-		if at := n.online.Position().Seq; to > from && at < to {
-			p.Done = float64(at-min(at, from)) / float64(to-from)
-		}
-		for _, j := range n.replica.Joining() {
-			p.Stage, p.Done = "history of "+j.View.String(), -1
-			p.Rows += j.Rows
-		}
-		progress(p)
-	}
-}
-
-func (n materializer) chosen(names []string) ([]*feature.View, error) {
-	catalog := n.registry.Catalog()
-	if len(names) == 0 {
-		return catalog.Views, nil
-	}
-	var views []*feature.View
-	for _, name := range names {
-		ref, err := feature.ParseRef(name)
-		if err != nil {
-			return nil, err
-		}
-		v := catalog.View(ref.Name, ref.Version)
-		if v == nil {
-			return nil, feature.Errorf(feature.CodeNotFound, "unknown view %q", name)
-		}
-		views = append(views, v)
-	}
-	return views, nil
-}
-
-func (n materializer) plan(views []*feature.View, full bool, head uint64) *api.MaterializeResult {
-	note := fmt.Sprintf("would apply the log from sequence %d to %d", n.online.Position().Seq+1, head)
-	if n.online.Position().Seq >= head {
-		note = "nothing to do: the replica has it all"
-	}
-	if full {
-		note = "would load the history anew from ClickHouse"
-	}
-	r := &api.MaterializeResult{Seq: n.online.Position().Seq}
-	for _, v := range views {
-		r.Views = append(r.Views, api.MaterializedView{View: v.Ref().String(), Note: note})
-	}
-	return r
-}
-
-func (n materializer) materialized(views []*feature.View) *api.MaterializeResult {
-	stats := n.online.Stats()
-	r := &api.MaterializeResult{Seq: stats.Position.Seq}
-	for _, v := range views {
-		for _, s := range stats.Views {
-			if s.View != v.Ref() {
-				continue
-			}
-			m := api.MaterializedView{View: s.View.String(), Keys: s.Keys}
-			if s.HasClock {
-				m.Note = fmt.Sprintf("answers instants from %s; newest event at %s", s.Floor, s.Clock)
-			}
-			r.Views = append(r.Views, m)
-		}
-	}
-	return r
 }
 
 // both is the two paths as package verify sees the offline one.

@@ -12,7 +12,7 @@ import (
 // openServer makes the HTTP server of the parts that this process has, and listens.
 func (n *Node) openServer(ctx context.Context) error {
 	cfg := server.Config{
-		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Serving: n.Serving, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n}, Letters: letters{n},
+		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Serving: n.Serving, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n}, Materializer: materializer{n}, Letters: letters{n},
 		Ready: n.readiness, Schema: registry.Schema(), AllowSQL: n.cfg.AllowSQL, Version: n.cfg.Version,
 		Collectors: n.collectors(), Logger: n.logger, TempDir: n.uploads(),
 		Tokens: n.cfg.Tokens, TLS: n.cfg.TLS, Limits: n.cfg.Limits,
@@ -24,7 +24,7 @@ func (n *Node) openServer(ctx context.Context) error {
 		cfg.Pusher, cfg.Importer = pusher{n}, importer{n}
 	}
 	if n.online != nil {
-		cfg.Lag, cfg.Materializer, cfg.Verifier = n.lag.behind, materializer{n}, verifier{n}
+		cfg.Lag, cfg.Verifier = n.lag.behind, verifier{n}
 	}
 	var err error
 	if n.server, err = server.New(cfg); err != nil {

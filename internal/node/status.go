@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/lockstepfs/lockstep/api"
 )
@@ -35,6 +36,14 @@ func (n operator) Status(ctx context.Context) (*api.Status, error) {
 		s.Stale = append(append(s.Stale, n.staleness()...), n.Serving().Behind()...)
 		if err := n.replica.Failure(); err != nil && !errors.Is(err, context.Canceled) {
 			s.Stale = append(s.Stale, "the replica stopped: "+err.Error())
+		}
+	}
+	if s.Copies, err = n.copies(ctx); err != nil {
+		s.Stale = append(s.Stale, "how copies of tables went cannot be read: "+err.Error())
+	}
+	for _, c := range s.Copies {
+		if c.Error != "" {
+			s.Stale = append(s.Stale, fmt.Sprintf("source %s: the last copy failed: %s", c.Source, c.Error))
 		}
 	}
 	return s, nil

@@ -1,0 +1,2 @@
+SELECT count(), countIf(NOT _same)
+FROM {{template "copies" .}}
