@@ -42,12 +42,15 @@ func (r *round) check(ctx context.Context) error {
 		}
 	}
 	r.stage("level")
-	for _, compare := range []func(context.Context, *found) error{r.compareRows, r.compareImports, r.compareFeatures, r.verify} {
-		if err := compare(ctx, f); err != nil {
+	for _, step := range []struct {
+		name    string
+		compare func(context.Context, *found) error
+	}{{"rows", r.compareRows}, {"imports", r.compareImports}, {"features", r.compareFeatures}, {"verify", r.verify}} {
+		if err := step.compare(ctx, f); err != nil {
 			return err
 		}
+		r.stage(step.name)
 	}
-	r.stage("compare")
 	return nil
 }
 

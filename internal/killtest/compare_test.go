@@ -14,7 +14,7 @@ import (
 // newest is an instant at or after every event, and within the short history of the views.
 var newest = time.Date(2025, 12, 29, 0, 0, 0, 0, time.UTC)
 
-// question is a read of some keys at an instant: the oracle is slow. verify reads all.
+// question is a read of some keys at an instant: the oracle is slow.
 type question struct {
 	features []string
 	key      string
@@ -106,9 +106,9 @@ func (r *round) compareAnswer(ctx context.Context, q question, path feature.Path
 	return present, nil
 }
 
-// verify lets the server compare its paths over all keys.
+// verify lets the server compare its paths over many pairs of an account and a shop.
 func (r *round) verify(ctx context.Context, _ *found) error {
-	report, err := r.stack.api().Verify(ctx, api.VerifyRequest{Service: "everything", Sample: accounts * shops}, nil)
+	report, err := r.stack.api().Verify(ctx, api.VerifyRequest{Service: "everything", Sample: 250}, nil)
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}

@@ -45,6 +45,9 @@ func (b *book) begin(source string, rows int) *batch {
 	defer b.mu.Unlock()
 	b.next++
 	x := &batch{id: b.next, source: source, rows: rows}
+	if isLarge(x.id) {
+		x.rows += 2000
+	}
 	b.batches[x.id] = x
 	return x
 }
@@ -98,7 +101,7 @@ type load struct {
 func startLoad(ctx context.Context, s *stack, b *book, rng *rand.Rand) *load {
 	ctx, stop := context.WithCancel(ctx)
 	l := &load{stack: s, book: b, stop: stop}
-	l.rest.Store(15_000)
+	l.more()
 	for _, source := range []string{"payments", "payments", "refunds"} {
 		own := rand.New(rand.NewPCG(rng.Uint64(), rng.Uint64()))
 		l.group.Go(func() { l.push(ctx, source, own) })
@@ -108,22 +111,22 @@ func startLoad(ctx context.Context, s *stack, b *book, rng *rand.Rand) *load {
 	return l
 }
 
+// more lets the producers send some thousand rows more.
+func (l *load) more() { l.rest.Add(8000) }
+
 // end stops the producers and returns when they know what became of their last batches.
 func (l *load) end() {
 	l.stop()
 	l.group.Wait()
 }
 
-// draw begins a batch that spans all months; nil when enough was sent.
-func (l *load) draw(source string, rng *rand.Rand) (x *batch, lines []json.RawMessage) {
-	x = l.book.begin(source, months+rng.IntN(4*months))
-	if isLarge(x.id) {
-		x.rows += 2000
-	}
-	if l.rest.Add(-int64(x.rows)) < 0 {
-		x.rows = 0
+// draw begins a batch that spans all months. It waits while enough was sent, and returns nil when ctx ends.
+func (l *load) draw(ctx context.Context, source string, rng *rand.Rand) (x *batch, lines []json.RawMessage) {
+	if !until(ctx, 10*time.Millisecond, func() bool { return l.rest.Load() > 0 }) {
 		return nil, nil
 	}
+	x = l.book.begin(source, months+rng.IntN(4*months))
+	l.rest.Add(-int64(x.rows))
 	for i := range x.rows {
 		r := rowOf(number(x.id, i))
 		lines = append(lines, r.json())
@@ -134,7 +137,7 @@ func (l *load) draw(source string, rng *rand.Rand) (x *batch, lines []json.RawMe
 // push sends batches over HTTP and repeats none, since a repetition to another process would be another batch.
 func (l *load) push(ctx context.Context, source string, rng *rand.Rand) {
 	for ctx.Err() == nil {
-		x, lines := l.draw(source, rng)
+		x, lines := l.draw(ctx, source, rng)
 		if x == nil {
 			return
 		}
@@ -149,7 +152,7 @@ func (l *load) push(ctx context.Context, source string, rng *rand.Rand) {
 		default:
 			l.book.ack(x, r.Seq)
 		}
-		pause(ctx, time.Duration(rng.IntN(40))*time.Millisecond)
+		pause(ctx, time.Duration(20+rng.IntN(80))*time.Millisecond)
 	}
 }
 
@@ -167,7 +170,7 @@ func (l *load) publish(ctx context.Context, source string, rng *rand.Rand) {
 		return
 	}
 	for ctx.Err() == nil {
-		x, lines := l.draw(source, rng)
+		x, lines := l.draw(ctx, source, rng)
 		if x == nil {
 			return
 		}

@@ -77,9 +77,9 @@ func (m moment) wait(ctx context.Context, b *book, folders map[string]string) {
 			return fresh >= m.count
 		})
 	case atToken:
-		path := filepath.Join(folders[m.table], "deduplication_logs", "deduplication_log_1.txt")
-		target := tokens(path) + m.count
-		until(ctx, 50*time.Microsecond, func() bool { return tokens(path) >= target })
+		list := filepath.Join(folders[m.table], "deduplication_logs")
+		target := tokens(list) + m.count
+		until(ctx, 50*time.Microsecond, func() bool { return tokens(list) >= target })
 	default:
 		pause(ctx, m.after)
 	}
@@ -97,11 +97,14 @@ func parts(folder string) []string {
 	return names
 }
 
-// tokens returns about how many entries the list has.
-func tokens(path string) int {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0
+// tokens returns about how many entries the list has, which is the files in a folder.
+func tokens(folder string) int {
+	entries, _ := os.ReadDir(folder)
+	size := int64(0)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			size += info.Size()
+		}
 	}
-	return int(info.Size() / 80)
+	return int(size / 80)
 }

@@ -36,6 +36,7 @@ type round struct {
 	victim  victim
 	stack   *stack
 	book    *book
+	load    *load
 	folders map[string]string // of the event tables
 	story   []string          // what was done, for the report
 	since   time.Time         // of the last stage
@@ -60,10 +61,10 @@ func (r *round) play(ctx context.Context) error {
 		return err
 	}
 	r.stage("start")
-	load := startLoad(ctx, r.stack, r.book, r.rng)
+	r.load = startLoad(ctx, r.stack, r.book, r.rng)
 	err := r.kills(ctx)
 	pause(ctx, 200*time.Millisecond)
-	load.end()
+	r.load.end()
 	r.stage("load")
 	if err != nil {
 		return err
@@ -112,9 +113,14 @@ func (r *round) start(ctx context.Context) error {
 	return nil
 }
 
-// kills kills the victim once or twice and sees it come back.
+// kills kills the victim a few times and sees it come back.
 func (r *round) kills(ctx context.Context) error {
-	for n := 1 + r.rng.IntN(2); n > 0; n-- {
+	n := 1 + r.rng.IntN(2)
+	if r.victim == killEngine {
+		n += 2 // it is back so soon
+	}
+	for ; n > 0; n-- {
+		r.load.more()
 		m := drawMoment(r.rng)
 		var err error
 		switch r.victim {
