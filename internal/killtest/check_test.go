@@ -45,7 +45,7 @@ func (r *round) check(ctx context.Context) error {
 	for _, step := range []struct {
 		name    string
 		compare func(context.Context, *found) error
-	}{{"rows", r.compareRows}, {"imports", r.compareImports}, {"features", r.compareFeatures}, {"verify", r.verify}} {
+	}{{"rows", r.compareRows}, {"imports", r.compareImports}, {"each", r.compareEach}, {"features", r.compareFeatures}, {"verify", r.verify}} {
 		if err := step.compare(ctx, f); err != nil {
 			return err
 		}

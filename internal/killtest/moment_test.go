@@ -32,7 +32,7 @@ const longestAim = 3 * time.Second
 
 func drawMoment(rng *rand.Rand) moment {
 	m := moment{
-		kind: momentKind(rng.IntN(4)), after: time.Duration(rng.IntN(1500)) * time.Millisecond,
+		kind: momentKind(rng.IntN(4)), after: time.Duration(rng.IntN(2000)) * time.Millisecond,
 		count: 1 + rng.IntN(2*months), table: "events_" + sources()[rng.IntN(2)],
 	}
 	if m.kind == atAck {

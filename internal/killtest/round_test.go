@@ -119,6 +119,11 @@ func (r *round) kills(ctx context.Context) error {
 	if r.victim == killEngine {
 		n += 2 // it is back so soon
 	}
+	if r.victim == killServer {
+		if err := r.settle(ctx); err != nil {
+			return err
+		}
+	}
 	for ; n > 0; n-- {
 		r.load.more()
 		m := drawMoment(r.rng)
@@ -135,6 +140,28 @@ func (r *round) kills(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// settle lets the replica have something on disk before the first kill, in two of three rounds: by a stop and a start, or by
+// the time after which it writes.
+func (r *round) settle(ctx context.Context) error {
+	switch r.rng.IntN(3) {
+	case 0:
+		pause(ctx, time.Second)
+		r.tell("stopped and started first")
+		if err := r.stack.server.stop(); err != nil {
+			return fmt.Errorf("stop the server: %w", err)
+		}
+		if err := r.stack.startServer(); err != nil {
+			return err
+		}
+		r.load.more()
+		return r.stack.ready(ctx)
+	case 1:
+		r.tell("5 s of load first")
+		pause(ctx, 5*time.Second)
 	}
 	return nil
 }

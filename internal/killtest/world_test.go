@@ -11,7 +11,8 @@ import (
 	"github.com/lockstepfs/lockstep/registry"
 )
 
-// definitions are two sources of the same columns, views with a short and a long history, and a service of them all.
+// definitions are two sources of the same columns, views with a short and a long history, a view of each source whose
+// keys are its rows, and a service.
 const definitions = `
 kind: entity
 name: account
@@ -20,6 +21,10 @@ key: [{name: account, type: int64}]
 kind: entity
 name: shop
 key: [{name: shop, type: string}]
+---
+kind: entity
+name: event
+key: [{name: number, type: int64}]
 ---
 kind: source
 name: payments
@@ -58,6 +63,22 @@ history: 40d
 features:
   - {name: number, latest: number}
   - {name: note, latest: note, default: none}
+---
+kind: view
+name: payments_each
+entity: event
+source: payments
+history: 3000d
+features:
+  - {name: amount, latest: amount}
+---
+kind: view
+name: refunds_each
+entity: event
+source: refunds
+history: 3000d
+features:
+  - {name: amount, latest: amount}
 ---
 kind: service
 name: everything
