@@ -304,6 +304,7 @@ func TestCopyFence(t *testing.T) {
 		"SELECT id, at, amount FROM url('http://127.0.0.1:1/', 'CSV', 'id Int64, at DateTime, amount Float64')", "SELECT * FROM remote('127.0.0.1', " + table + ")",
 		"SELECT * FROM " + table + " WHERE id IN s3('http://127.0.0.1:1/')", "WITH f AS (SELECT * FROM file('x')) SELECT * FROM " + table, "SELECT * FROM cluster('default', " + table + ")",
 		"SELECT * FROM " + table + " INTO OUTFILE '/tmp/x'", "SELECT * FROM executable('x', 'CSV', 'id Int64')",
+		"SELECT number AS id, now() AS at, 1. AS amount FROM system.numbers", "SELECT id, at, toFloat64('a' IN System.users) AS amount FROM " + table,
 	} {
 		src.From.SQL = sql
 		if err := s.store.CheckFrom(t.Context(), src); feature.CodeOf(err) != feature.CodeInvalid {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/lockstepfs/lockstep/feature"
@@ -19,13 +19,13 @@ type Table struct {
 	Truncated bool // there are more rows than the limit
 }
 
-// Query runs a statement that a user wrote, as a reader that can change nothing, and returns up to limit rows (0: all).
+// Query runs a statement that a user wrote and returns up to limit rows (0: all). It can only read the tables of the
+// database: a SELECT, SHOW TABLES or DESCRIBE TABLE.
 // Columns of types without a counterpart (maps, tuples) come as text. What is wrong with the SQL is a CodeInvalid error.
 func (s *Store) Query(ctx context.Context, sql string, limit int) (*Table, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	word := strings.ToUpper(strings.TrimLeft(strings.TrimSpace(sql), "("))
-	if !strings.HasPrefix(word, "SELECT") && !strings.HasPrefix(word, "WITH") {
+	if shown.MatchString(sql) {
 		return s.show(ctx, sql, limit)
 	}
 	columns, err := s.describe(ctx, sql, asText)
@@ -54,8 +54,7 @@ func (s *Store) Query(ctx context.Context, sql string, limit int) (*Table, error
 		return nil, err
 	}
 	row, into := newCells(types)
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"readonly": 1, "query_plan_remove_redundant_sorting": 0}))
-	return t, s.fill(ctx, t, rendered, filler{limit: limit, into: into, row: func() []feature.Value {
+	return t, s.fill(fenced(ctx), t, rendered, filler{limit: limit, into: into, row: func() []feature.Value {
 		out := make([]feature.Value, len(types))
 		for i := range out {
 			out[i] = row.value(i)
@@ -81,6 +80,7 @@ func (s *Store) fill(ctx context.Context, t *Table, sql string, f filler) error 
 }
 
 func (f filler) fill(t *Table, rows driver.Rows) error {
+	size := 0
 	for rows.Next() {
 		if f.limit > 0 && len(t.Rows) == f.limit {
 			t.Truncated = true
@@ -89,7 +89,14 @@ func (f filler) fill(t *Table, rows driver.Rows) error {
 		if err := rows.Scan(f.into...); err != nil {
 			return failure("read the answer", err)
 		}
-		t.Rows = append(t.Rows, f.row())
+		row := f.row()
+		for _, v := range row {
+			size += len(v.Text())
+		}
+		if size > fenceResult {
+			return feature.Errorf(feature.CodeTooLarge, "the result has more than %d bytes: ask for fewer rows or columns", fenceResult)
+		}
+		t.Rows = append(t.Rows, row)
 	}
 	if err := rows.Err(); err != nil {
 		return refused("run the SQL", err)
@@ -97,13 +104,12 @@ func (f filler) fill(t *Table, rows driver.Rows) error {
 	return nil
 }
 
-// show runs SHOW, DESCRIBE, EXPLAIN and the like, whose columns are all given as text.
+// shown are the statements besides SELECT: what tables there are, and what columns one has.
+var shown = regexp.MustCompile(`(?i)^\s*(SHOW\s+TABLES|DESC(RIBE)?(\s+TABLE)?\s+[a-z_][a-z0-9_]*)\s*;?\s*$`)
+
+// show runs one of the statements that shown matches; their columns are all given as text.
 func (s *Store) show(ctx context.Context, sql string, limit int) (*Table, error) {
-	// Settings inside of a statement may undo that it only reads. Of SHOW they are what is asked for.
-	if word := strings.ToUpper(sql); strings.Contains(word, "SETTINGS") && !strings.HasPrefix(strings.TrimSpace(word), "SHOW") {
-		return nil, feature.Errorf(feature.CodeInvalid, "the SQL has SETTINGS, which are not for it to choose: leave them out")
-	}
-	rows, err := s.conn.Query(readOnly(ctx), strings.TrimSpace(inner(sql)))
+	rows, err := s.conn.Query(fenced(ctx), strings.TrimSpace(inner(sql)))
 	if err != nil {
 		return nil, refused("run the SQL", err)
 	}

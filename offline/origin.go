@@ -81,13 +81,13 @@ func (s *Store) originColumns(ctx context.Context, o *origin) (types map[string]
 		o.rows = quote(database) + "." + quote(table)
 		describe = "DESCRIBE TABLE " + o.rows
 	} else {
-		if err := s.fence(ctx, from.SQL); err != nil {
+		if err := s.check(ctx, from.SQL, allTables); err != nil {
 			return nil, nil, fmt.Errorf("source %s: %w", o.src.Name, err)
 		}
 		o.rows = "(\n" + inner(from.SQL) + ")"
 		describe = "DESCRIBE TABLE " + o.rows
 	}
-	rows, err := s.conn.Query(readOnly(ctx), describe)
+	rows, err := s.conn.Query(fenced(ctx), describe)
 	if err != nil {
 		return nil, nil, s.noOrigin(o.src, err)
 	}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
-
 	"github.com/lockstepfs/lockstep/feature"
 )
 
@@ -259,9 +257,4 @@ func (st *stager) flush(ctx context.Context) error {
 	st.sp.rows += uint64(n)
 	st.reset()
 	return nil
-}
-
-// readOnly are the settings under which SQL of a user runs.
-func readOnly(ctx context.Context) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"readonly": 1}))
 }

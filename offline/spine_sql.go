@@ -12,8 +12,7 @@ import (
 	"github.com/lockstepfs/lockstep/internal/asof"
 )
 
-// stageSQL stages what the user's SELECT returns, inside ClickHouse. DESCRIBE runs first and as a reader, so that only a
-// SELECT which a reader may run gets into the INSERT.
+// stageSQL stages what the user's SELECT returns, inside ClickHouse. describe has checked it before it gets into the INSERT.
 func (sp *spine) stageSQL(ctx context.Context, ask *Training) error {
 	columns, err := sp.store.describe(ctx, ask.SQL, nil)
 	if err != nil {
@@ -57,6 +56,7 @@ func inner(sql string) string { return strings.TrimRight(strings.TrimSpace(sql),
 func quietly(ctx context.Context) context.Context {
 	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
 		"query_plan_remove_redundant_sorting": 0, "max_insert_threads": 1, "parallel_view_processing": 0, "wait_end_of_query": 1,
+		"max_memory_usage": fenceMemory,
 	}))
 }
 
@@ -69,15 +69,15 @@ type described struct {
 // asText takes a column of any type as text.
 func asText(name string) conversion { return conversion{feature.String, "toString(" + name + ")"} }
 
-// describe returns the columns of a user's SELECT. Columns of types without a counterpart go through other, or are an error
+// describe checks a user's SELECT and returns its columns. Columns of types without a counterpart go through other, or are an error
 // when it is nil.
 func (s *Store) describe(ctx context.Context, sql string, other func(name string) conversion) ([]described, error) {
-	if err := s.fence(ctx, sql); err != nil {
+	if err := s.check(ctx, sql, ownTables); err != nil {
 		return nil, err
 	}
 	var columns []described
 	var wrong []feature.Detail
-	rows, err := s.conn.Query(readOnly(ctx), "DESCRIBE TABLE (\n"+inner(sql)+")")
+	rows, err := s.conn.Query(fenced(ctx), "DESCRIBE TABLE (\n"+inner(sql)+")")
 	if err != nil {
 		return nil, refused("read the SQL", err)
 	}

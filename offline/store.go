@@ -26,6 +26,8 @@ type Store struct {
 	sources map[string]*feature.Source // those that Ensure saw
 	latest  uint64                     // generation given out last
 	ties    map[string]bool            // answers of tied
+
+	computing map[string]bool // what functions returns
 }
 
 // Open connects, makes the database if there is none and, with the embedded engine, removes what training sets left behind

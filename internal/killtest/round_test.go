@@ -97,18 +97,14 @@ func (r *round) start(ctx context.Context) error {
 	if _, err := r.stack.api().Apply(ctx, api.RegistryRequest{Files: map[string]string{"kill.yaml": definitions}}); err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
-	found, err := r.stack.api().SQL(ctx, "SELECT name, data_paths[1] FROM system.tables WHERE database = 'lockstep' AND startsWith(name, 'events_')")
-	if err != nil {
-		return err
-	}
 	r.folders = map[string]string{}
-	for _, row := range found.Rows {
-		r.folders[row.Values()[0].Str()] = row.Values()[1].Str()
-	}
 	for _, source := range sources() {
-		if !filepath.IsAbs(r.folders["events_"+source]) {
-			return fmt.Errorf("the folder of events_%s is %q", source, r.folders["events_"+source])
+		table := "events_" + source
+		folder, err := filepath.EvalSymlinks(filepath.Join(r.stack.data(), "clickhouse", "clickhouse", "data", "lockstep", table))
+		if err != nil {
+			return fmt.Errorf("the folder of %s: %w", table, err)
 		}
+		r.folders[table] = folder
 	}
 	return nil
 }
