@@ -82,7 +82,7 @@ func (s *Store) originColumns(ctx context.Context, o *origin) (types map[string]
 		describe = "DESCRIBE TABLE " + o.rows
 	} else {
 		if err := s.check(ctx, from.SQL, allTables); err != nil {
-			return nil, nil, fmt.Errorf("source %s: %w", o.src.Name, err)
+			return nil, nil, s.noOrigin(o.src, err)
 		}
 		o.rows = "(\n" + inner(from.SQL) + ")"
 		describe = "DESCRIBE TABLE " + o.rows
@@ -115,7 +115,7 @@ func (s *Store) noOrigin(src *feature.Source, err error) error {
 	}
 	said := err.Error()
 	if e, ok := errors.AsType[*clickhouse.Exception](err); ok {
-		said = message(e)
+		said = "ClickHouse says: " + message(e)
 	}
 	field := "from.sql"
 	if src.From.Table != "" {
@@ -123,7 +123,7 @@ func (s *Store) noOrigin(src *feature.Source, err error) error {
 	}
 	return &feature.Error{
 		Code: feature.CodeInvalid, Message: fmt.Sprintf("source %s cannot be copied from %s", src.Name, src.From.Name()),
-		Details: []feature.Detail{{Field: field, Message: "ClickHouse says: " + said}},
+		Details: []feature.Detail{{Field: field, Message: said}},
 	}
 }
 

@@ -74,17 +74,21 @@ It asks nobody who they are, so it listens on loopback only.`,
 
 // serveEngine runs the engine and relays connections to it until the command is interrupted.
 func (a *app) serveEngine(cmd *cobra.Command) error {
-	host, _, err := net.SplitHostPort(a.cfg.Listen)
+	address, err := cmd.Flags().GetString("listen") // the setting of this name is the address of servers
+	if err != nil {
+		return err
+	}
+	host, _, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return feature.Errorf(feature.CodeInvalid, "listen %q: expected an address on loopback, such as 127.0.0.1:8123", a.cfg.Listen)
+		return feature.Errorf(feature.CodeInvalid, "listen %q: expected an address on loopback, such as 127.0.0.1:8123", address)
 	}
 	engine, err := chdb.Open(chdb.Config{Dir: filepath.Join(a.cfg.Data, "clickhouse"), Library: a.cfg.Engine, Logger: a.logger()})
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", a.cfg.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", address)
 	if err != nil {
-		return feature.Errorf(feature.CodeUnavailable, "listen on %s: %w", a.cfg.Listen, err)
+		return feature.Errorf(feature.CodeUnavailable, "listen on %s: %w", address, err)
 	}
 	group, ctx := errgroup.WithContext(cmd.Context())
 	// The engine outlives the listener, so that statements under way end well.
