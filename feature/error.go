@@ -3,7 +3,9 @@ package feature
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Code says what kind of failure an Error is, and so what a caller can do about it. It is the "code" of
@@ -52,10 +54,19 @@ func (d Detail) String() string {
 		fmt.Fprintf(&b, "row %d: ", *d.Row)
 	}
 	if d.Field != "" {
-		b.WriteString(d.Field + ": ")
+		b.WriteString(printable(d.Field) + ": ")
 	}
 	b.WriteString(d.Message)
 	return b.String()
+}
+
+// printable returns s as it is, or quoted when it has what a terminal would obey or not show: names come from files
+// and requests.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 // Error is a failure that a caller can act on. It crosses HTTP unchanged: errors.Is on the code's sentinel

@@ -180,14 +180,7 @@ func (im *Importer) read(ctx context.Context, req ImportRequest, file *rowfile.R
 			return ctx.Err()
 		}
 	}
-	for {
-		chunk, err := file.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return inFile(err, req.Name)
-		}
+	add := func(chunk *feature.Batch) {
 		for _, d := range builder.AddBatch(chunk) {
 			if d.Row != nil {
 				at := row + *d.Row
@@ -196,6 +189,17 @@ func (im *Importer) read(ctx context.Context, req ImportRequest, file *rowfile.R
 			d.File = req.Name
 			bad = append(bad, d)
 		}
+	}
+	add(headingsOf(file)) // a file without rows has columns too
+	for len(bad) == 0 || row > 0 {
+		chunk, err := file.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return inFile(err, req.Name)
+		}
+		add(chunk)
 		row += chunk.Rows
 		pending += chunk.Rows
 		if len(bad) >= maxBadShown {
@@ -208,9 +212,22 @@ func (im *Importer) read(ctx context.Context, req ImportRequest, file *rowfile.R
 		}
 	}
 	if len(bad) > 0 {
-		return &feature.Error{Code: feature.CodeInvalid, Message: "bad rows; nothing of the file was imported (rows count from 0)", Details: bad[:min(len(bad), maxBadShown)]}
+		message := "bad rows; nothing of the file was imported (rows count from 0)"
+		if bad[0].Row == nil {
+			message = "bad columns; nothing of the file was imported"
+		}
+		return &feature.Error{Code: feature.CodeInvalid, Message: message, Details: bad[:min(len(bad), maxBadShown)]}
 	}
 	return send()
+}
+
+// headingsOf returns a batch of no rows with the columns that the file has as it begins.
+func headingsOf(file *rowfile.Reader) *feature.Batch {
+	b := &feature.Batch{Fields: file.Fields()}
+	for _, f := range b.Fields {
+		b.Columns = append(b.Columns, feature.Column{Type: f.Type})
+	}
+	return b
 }
 
 // inFile gives the details of a reading error the name that the user knows the file by.
@@ -219,6 +236,7 @@ func inFile(err error, name string) error {
 	if !ok {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
+	e.Message = "bad file; nothing of it was imported"
 	for i := range e.Details {
 		e.Details[i].File = name
 	}

@@ -77,6 +77,10 @@ func refused(doing string, err error) error {
 
 var noise = regexp.MustCompile(`(?s)^(Code: \d+\. )?(DB::Exception: )?(.*?)(: While (processing|executing) .*|: In scope .*|\. Stack trace:.*)?( \([A-Z_]+\))?( \(version .*\))?\s*$`)
 
+// syntax matches a syntax error. Its position is one in the statement around the caller's text, and what was
+// expected is a list of all that the grammar has.
+var syntax = regexp.MustCompile(`(?s)^.*?Syntax error: failed at position \d+ \((.*?)\)(?: \(line \d+, col \d+\))?: .*$`)
+
 const longestMessage = 400
 
 // message is ClickHouse's text without its code, scope and version.
@@ -84,6 +88,12 @@ func message(e *clickhouse.Exception) string {
 	m := e.Message
 	if found := noise.FindStringSubmatch(m); found != nil {
 		m = found[3]
+	}
+	if found := syntax.FindStringSubmatch(m); found != nil {
+		m = "syntax error at " + found[1]
+		if found[1] == ")" || found[1] == "end of query" {
+			m = "syntax error at the end, or at a bracket that nothing opened"
+		}
 	}
 	m = strings.TrimSpace(m)
 	if r := []rune(m); len(r) > longestMessage {

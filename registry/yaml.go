@@ -141,6 +141,15 @@ func (r *reader) documents(data []byte) []*node {
 		r.fail(1, 1, "the file is larger than %d MiB", maxFile>>20)
 		return nil
 	}
+	if valid := bytes.ToValidUTF8(data, nil); len(valid) < len(data) {
+		at := 0
+		for at < len(valid) && valid[at] == data[at] {
+			at++
+		}
+		before := data[:at]
+		r.fail(bytes.Count(before, []byte("\n"))+1, at-bytes.LastIndexByte(before, '\n'), "the file is not text in UTF-8 here")
+		return nil
+	}
 	var docs []*node
 	for _, chunk := range splitDocuments(data) {
 		r.line = chunk.line

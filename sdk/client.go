@@ -58,6 +58,9 @@ func Open(base string, cfg Config) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, feature.Errorf(feature.CodeInvalid, "%q is not the URL of a server: expected something like http://127.0.0.1:7600", base)
 	}
+	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, feature.Errorf(feature.CodeInvalid, "the token has a blank or a character that no header takes: expected printable ASCII")
+	}
 	return &Client{base: strings.TrimRight(base, "/"), cfg: cfg.withDefaults()}, nil
 }
 

@@ -16,8 +16,6 @@ import (
 	"github.com/lockstepfs/lockstep/internal/node"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the table of settings into docs/configuration.md")
-
 const (
 	tableBegin = "<!-- settings: this table is made by the tests of cmd/lockstep -->\n"
 	tableEnd   = "<!-- end -->\n"
@@ -46,7 +44,7 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 	table.WriteString("\n")
 	want := before + tableBegin + table.String() + tableEnd + after
-	if *rewrite {
+	if flag.Lookup("rewrite").Value.String() == "true" { // the flag of datadriven's tests is for this one too
 		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}

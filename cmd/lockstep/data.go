@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/rowfile"
 	"github.com/lockstepfs/lockstep/sdk"
 )
@@ -50,12 +51,20 @@ func formatOf(name, format string) (string, error) {
 	return string(f), err
 }
 
+// openFile opens a file to read; a folder is refused here, because reading it fails far from who knows its name.
+func openFile(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, feature.Errorf(feature.CodeInvalid, "%s is a folder: expected a file", path)
+	}
+	return os.Open(path)
+}
+
 func (a *app) importFile(ctx context.Context, client *sdk.Client, source, path, format string) error {
 	format, err := formatOf(path, format)
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return err
 	}
@@ -98,7 +107,7 @@ and bad ones become dead letters.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, size := a.in, int64(0)
 			if len(args) == 2 && args[1] != "-" {
-				f, err := os.Open(args[1])
+				f, err := openFile(args[1])
 				if err != nil {
 					return err
 				}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/chdb"
@@ -51,6 +52,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	case ctx.Err() != nil:
 		fmt.Fprintln(errOut, "lockstep: interrupted")
 		return 130
+	}
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		err = fmt.Errorf("--%s: cannot take %q: expected %s", e.GetFlag().Name, e.GetValue(), e.GetFlag().Value.Type())
 	}
 	if _, ours := errors.AsType[*feature.Error](err); !ours && !a.began {
 		err = feature.Errorf(feature.CodeInvalid, "%w\nusage: %s", err, cmd.UseLine())

@@ -37,7 +37,7 @@ func (a *app) getCommand() *cobra.Command {
 			}
 			for _, arg := range args[1:] {
 				name, value, ok := strings.Cut(arg, "=")
-				if !ok {
+				if !ok || name == "" {
 					return feature.Errorf(feature.CodeInvalid, "key %q: expected KEY=VALUE", arg)
 				}
 				if _, twice := req.Entities[name]; twice {
@@ -189,7 +189,7 @@ func (t *training) request(service string) (req sdk.TrainingRequest, closeSpine 
 		if req.FileFormat, err = formatOf(t.spine, ""); err != nil {
 			return req, closeSpine, err
 		}
-		f, err := os.Open(t.spine)
+		f, err := openFile(t.spine)
 		if err != nil {
 			return req, closeSpine, err
 		}

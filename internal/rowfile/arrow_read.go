@@ -83,7 +83,7 @@ func openArrow(in io.Reader, types map[string]feature.Type) (*arrowTable, error)
 	// NewReader would not pass the limit on to its reader of messages.
 	options := []ipc.Option{ipc.WithBodySizeLimit(maxRecordBatch), ipc.WithAllocator(limitedAllocator{memory.DefaultAllocator})}
 	if t.reader, err = ipc.NewReaderFromMessageReader(ipc.NewMessageReader(t.in, options...), options...); err != nil {
-		return nil, refuse("", "not an Arrow IPC file or stream: %v", err)
+		return nil, refuse("", "not an Arrow IPC file or stream: its schema cannot be read")
 	}
 	for _, f := range t.reader.Schema().Fields() {
 		typ, ok := arrowType(f.Type)
@@ -117,7 +117,7 @@ func (t *arrowTable) next() (*feature.Batch, error) {
 			return nil, t.end()
 		}
 		if err != nil {
-			return nil, refuse("", "the data behind row %d is broken: %v", t.row, err)
+			return nil, refuse("", "the data behind row %d is broken: %s", t.row, said(err))
 		}
 		t.batch, t.at = batch, 0
 	}

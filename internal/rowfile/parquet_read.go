@@ -1,6 +1,7 @@
 package rowfile
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,10 +23,41 @@ type parquetTable struct {
 	row     int64 // rows read so far
 }
 
+// checkFrame looks at what every Parquet file begins and ends with: PAR1, and the length of the footer before the
+// second.
+func checkFrame(in *os.File, size int64) error {
+	const magic, frame = "PAR1", 12
+	if size < frame {
+		return refuse("", "not a whole Parquet file: it has %d bytes, fewer than any", size)
+	}
+	var head [4]byte
+	var tail [8]byte
+	_, err := in.ReadAt(head[:], 0)
+	if err == nil {
+		_, err = in.ReadAt(tail[:], size-int64(len(tail)))
+	}
+	footer := int64(binary.LittleEndian.Uint32(tail[:4]))
+	switch {
+	case err != nil:
+		return err
+	case string(head[:]) != magic:
+		return refuse("", "not a Parquet file: it begins with %q, expected %q", head[:], magic)
+	case string(tail[4:]) != magic:
+		return refuse("", "not a whole Parquet file: it ends with %q, expected %q", tail[4:], magic)
+	case footer > size-frame:
+		return refuse("", "not a whole Parquet file: its footer of %d bytes is longer than the file", footer)
+	default:
+		return nil
+	}
+}
+
 func openParquet(in *os.File, size int64, types map[string]feature.Type) (*parquetTable, error) {
+	if err := checkFrame(in, size); err != nil {
+		return nil, err
+	}
 	file, err := parquet.OpenFile(in, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(256<<10))
 	if err != nil {
-		return nil, refuse("", "not a whole Parquet file: %v", err)
+		return nil, refuse("", "not a whole Parquet file: its footer is broken")
 	}
 	p := &parquetTable{file: file}
 	seen := map[string]bool{}
@@ -77,7 +109,7 @@ func (p *parquetTable) next() (*feature.Batch, error) {
 			return nil, refuseRow(p.row+int64(native.Len()), p.out[i].Name, err)
 		}
 		if err != nil {
-			return nil, refuse(p.out[i].Name, "row group %d is broken: %v", p.group-1, err)
+			return nil, refuse(p.out[i].Name, "row group %d is broken: %s", p.group-1, said(err))
 		}
 		settled, at, err := settle(&native, p.out[i].Type)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"github.com/lockstepfs/lockstep/feature"
@@ -134,11 +135,27 @@ func (r *Reader) Next() (*feature.Batch, error) {
 	return b, nil
 }
 
+// said returns what a decoder of others says is wrong, without what only this machine knows.
+func said(err error) string {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		err = e.Err
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "it ends too early"
+	}
+	if text := err.Error(); !strings.Contains(text, "runtime error") { // which a decoder has caught itself
+		return text
+	}
+	return misfit
+}
+
+const misfit = "its parts do not fit together"
+
 // guard runs f; a panic of a decoder over a broken file and a refusal become errors that name the file.
 func (r *Reader) guard(f func() error) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = r.failure(feature.Detail{File: r.name, Message: fmt.Sprintf("the file is broken: %v", p)})
+		if p := recover(); p != nil { // what it says is about the decoder, not about the file
+			err = r.failure(feature.Detail{File: r.name, Message: "the file is broken: " + misfit})
 		}
 	}()
 	err = f()
