@@ -13,9 +13,12 @@ type PushRequest struct {
 
 // PushResponse says what became of pushed rows. When it arrives the log has the accepted rows on disk.
 type PushResponse struct {
-	Accepted int              `json:"accepted"`
-	Seq      uint64           `json:"seq" doc:"the log sequence of the last row; 0 when none was accepted"`
-	Refused  []feature.Detail `json:"refused" doc:"with partial=true, the rows that were refused and why"`
+	Accepted   int              `json:"accepted" doc:"rows that are in the log now and were not before"`
+	Seq        uint64           `json:"seq" doc:"the log sequence of the last row, or of the last event that a row is a copy of; 0 when there is none"`
+	Duplicates int              `json:"duplicates,omitempty" doc:"rows that were left out: they are copies of events that were there before (rule E1)"`
+	Conflicts  int              `json:"conflicts,omitempty" doc:"duplicates that differ from their event; they are dead letters"`
+	Differing  []feature.Detail `json:"differing,omitempty" doc:"the first 100 of these conflicts, each with its row and the place of the event"`
+	Refused    []feature.Detail `json:"refused" doc:"with partial=true, the rows that were refused and why"`
 }
 
 // Progress says how far a long operation has come.
@@ -39,4 +42,6 @@ type ImportResult struct {
 	Generation uint64 `json:"generation"`
 	Seq        uint64 `json:"seq" doc:"where the log records the import (rule C3)"`
 	Known      bool   `json:"known,omitempty" doc:"the file was imported before; nothing was added (rule E2)"`
+	Duplicates int64  `json:"duplicates,omitempty" doc:"of the rows those that were left out: they are copies of events that were there before (rule E1)"`
+	Conflicts  int64  `json:"conflicts,omitempty" doc:"how many duplicates differ from their event; the first 1000 are dead letters"`
 }

@@ -17,6 +17,7 @@ type Status struct {
 	Sink        *SinkStatus        `json:"sink,omitempty"`
 	Replica     *ReplicaStatus     `json:"replica,omitempty"`
 	DeadLetters *DeadLettersStatus `json:"dead_letters,omitempty"`
+	Identity    []IdentityStatus   `json:"identity,omitempty" doc:"the sources that declare an id"`
 	Copies      []CopyStatus       `json:"copies,omitempty" doc:"sources that are copied from tables that others keep"`
 	Stale       []string           `json:"stale" doc:"what is behind or unreachable, in words"`
 }
@@ -51,6 +52,15 @@ type ViewStatus struct {
 	Clock *time.Time `json:"clock,omitempty" doc:"the view's clock (rule C4)"`
 	Floor *time.Time `json:"floor,omitempty" doc:"the earliest instant at which the replica answers"`
 	Keys  int64      `json:"keys,omitempty"`
+}
+
+// IdentityStatus counts the copies of events of a source that were left out (rule E1): those pushed through this
+// process, and those of imports.
+type IdentityStatus struct {
+	Source     string `json:"source"`
+	Duplicates int64  `json:"duplicates"`
+	Conflicts  int64  `json:"conflicts" doc:"duplicates that differ from their event"`
+	Behind     uint64 `json:"behind" doc:"log entries whose ids this process does not know yet"`
 }
 
 // DeadLettersStatus counts what the gate refused.

@@ -21,6 +21,9 @@ type Tables interface {
 	Copy(ctx context.Context, req feature.CopyRequest, read func(rows int64)) (feature.Copied, error)
 	// AbortCopy removes the generation's rows.
 	AbortCopy(ctx context.Context, src *feature.Source, generation uint64) error
+	// Copies returns how many rows of a generation are no events because they are copies, and how many of these
+	// differ from their event (rule E1). It is known when the offline store covers the generation's record.
+	Copies(ctx context.Context, source string, generation uint64) (duplicates, conflicts int64, err error)
 }
 
 // CopyLog is the part of the log that copies write.
@@ -111,6 +114,14 @@ func (c *Copier) copy(ctx context.Context, src *feature.Source, dry bool, read f
 		return CopyResult{Copied: did}, nil
 	}
 	seq, err := c.record(ctx, src, did)
+	if err != nil {
+		return CopyResult{Copied: did}, err
+	}
+	// What only the place of the record could tell: copies of each other, and of what arrived meanwhile.
+	duplicates, conflicts, err := c.Tables.Copies(ctx, src.Name, did.Generation)
+	did.Rows -= duplicates
+	did.Duplicates += duplicates
+	did.Conflicts += conflicts
 	return CopyResult{Copied: did, Seq: seq}, err
 }
 
@@ -120,7 +131,7 @@ var errOvertaken = feature.Errorf(feature.CodeConflict, "another process has cop
 // record makes the generation count, if it is the first to go on from its predecessor: the id of its record says from
 // which. So two copies from one cursor cannot both count, whoever thought to hold the task.
 func (c *Copier) record(ctx context.Context, src *feature.Source, did feature.Copied) (uint64, error) {
-	r := eventlog.Record{Kind: eventlog.RecordImport, Source: src.Name, Generation: did.Generation, Rows: did.Rows, Note: "copied"}
+	r := eventlog.Record{Kind: eventlog.RecordImport, Source: src.Name, Generation: did.Generation, Rows: did.Rows, Note: "copied", Barrier: true}
 	if did.Previous != 0 {
 		r.ID = "copy-" + src.Name + "-" + strconv.FormatUint(did.Previous, 10)
 	}

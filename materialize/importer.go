@@ -24,12 +24,18 @@ type Archive interface {
 	// FindImport returns the generation that holds a file of this content whole, if any.
 	FindImport(ctx context.Context, src *feature.Source, hash string) (generation uint64, rows int64, found bool, err error)
 	BeginImport(ctx context.Context, src *feature.Source, name, hash string) (generation uint64, err error)
-	// InsertImport adds part (counted from 0) to the generation; the same part twice adds nothing.
-	InsertImport(ctx context.Context, src *feature.Source, generation uint64, part int, b *feature.Batch) error
+	// InsertImport adds rows to the generation, the first of which is its first'th, from 0; the same rows twice
+	// add nothing.
+	InsertImport(ctx context.Context, src *feature.Source, generation uint64, first int64, b *feature.Batch) error
 	// FinishImport records that the generation is whole.
 	FinishImport(ctx context.Context, src *feature.Source, generation uint64, rows int64) error
 	// AbortImport removes the generation's rows.
 	AbortImport(ctx context.Context, src *feature.Source, generation uint64) error
+	// Copies returns how many rows of a generation are no events because they are copies, and how many of these
+	// differ from their event (rule E1).
+	Copies(ctx context.Context, source string, generation uint64) (duplicates, conflicts int64, err error)
+	// Conflicts returns rows that differ from the events that they are copies of, in order, limit at the most.
+	Conflicts(ctx context.Context, source string, generation uint64, limit int) ([]feature.Copy, error)
 }
 
 // Recorder writes records into the log.
@@ -41,6 +47,7 @@ type Recorder interface {
 type Importer struct {
 	Archive Archive
 	Log     Recorder // publishing a record again returns the sequence of the first
+	Dead    Refuser  // for Copies
 	Logger  *slog.Logger
 	Now     func() time.Time
 }
@@ -109,7 +116,8 @@ func (im *Importer) Import(ctx context.Context, req ImportRequest, progress func
 // record puts the generation's record into the log. Where that fails it may be there all the same, so the rows
 // stay: without a record nobody sees them.
 func (im *Importer) record(ctx context.Context, req ImportRequest, r ImportResult) (ImportResult, error) {
-	seq, err := im.Log.PublishRecord(ctx, eventlog.Record{Kind: eventlog.RecordImport, Source: req.Source.Name, Generation: r.Generation})
+	record := eventlog.Record{Kind: eventlog.RecordImport, Source: req.Source.Name, Generation: r.Generation, Barrier: len(req.Source.ID) > 0}
+	seq, err := im.Log.PublishRecord(ctx, record)
 	if err != nil {
 		return ImportResult{}, fmt.Errorf("record the import of %s: %w", req.Name, err)
 	}
@@ -128,13 +136,9 @@ func (im *Importer) abort(ctx context.Context, src *feature.Source, gen uint64) 
 
 // load reads, checks and inserts; reading and inserting overlap.
 func (im *Importer) load(ctx context.Context, req ImportRequest, gen uint64, progress func(ImportProgress)) (int64, error) {
-	types := map[string]feature.Type{}
-	for _, f := range req.Source.Columns {
-		types[f.Name] = f.Type
-	}
-	file, err := rowfile.Open(req.Path, req.Format, types)
+	file, err := openFile(req)
 	if err != nil {
-		return 0, inFile(err, req.Name)
+		return 0, err
 	}
 	defer file.Close()
 	arrival, err := feature.TimeOf(im.Now())
@@ -149,12 +153,12 @@ func (im *Importer) load(ctx context.Context, req ImportRequest, gen uint64, pro
 		return im.read(ctx, req, file, gate.NewBuilder(req.Source, arrival), parts)
 	})
 	group.Go(func() error {
-		for part := 0; ; part++ {
+		for {
 			b, ok := <-parts
 			if !ok {
 				return nil
 			}
-			if err := im.Archive.InsertImport(ctx, req.Source, gen, part, b); err != nil {
+			if err := im.Archive.InsertImport(ctx, req.Source, gen, total, b); err != nil {
 				return err
 			}
 			total += int64(b.Rows)

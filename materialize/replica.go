@@ -303,7 +303,13 @@ func (r *Replica) apply(ctx context.Context, group *errgroup.Group, e eventlog.E
 	catalog := r.cfg.Catalog()
 	switch e.Record.Kind {
 	case eventlog.RecordImport:
-		// The rows are all in ClickHouse before their record is in the log.
+		// The rows are all in ClickHouse before their record is in the log; but which of them are copies (rule E1)
+		// is known when the sink has come to it.
+		if src := catalog.Source(e.Record.Source); src != nil && len(src.ID) > 0 {
+			if err := r.cfg.Past.Wait(ctx, e.Seq); err != nil {
+				return err
+			}
+		}
 		cut := feature.Cut{Log: r.cfg.Log.ID(), Seq: e.Seq}
 		for _, v := range slices.Concat(catalog.Views, catalog.Former) {
 			if v.Source != e.Record.Source || !r.cfg.Present.Follows(v.Ref()) {

@@ -15,6 +15,7 @@ import (
 func (s *Store) Ensure(ctx context.Context, src *feature.Source) error {
 	doing := "make the event table of " + src.Name
 	table := newTable(src)
+	marks := []tableColumn{{Plain: "_row", Name: quote("_row"), Type: "UInt64"}}
 	sql, err := text("events_create.sql", table)
 	if err != nil {
 		return err
@@ -26,7 +27,7 @@ func (s *Store) Ensure(ctx context.Context, src *feature.Source) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range table.Columns {
+	for _, c := range append(marks, table.Columns...) {
 		have, ok := types[c.Plain]
 		switch {
 		case !ok:

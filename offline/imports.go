@@ -46,17 +46,18 @@ func (s *Store) nextGeneration() uint64 {
 	return s.latest
 }
 
-// InsertImport adds part (counted from 0) to the generation; the same part twice adds nothing. The batch is not kept.
-func (s *Store) InsertImport(ctx context.Context, src *feature.Source, generation uint64, part int, b *feature.Batch) error {
+// InsertImport adds rows to the generation, the first of which is the first'th of it, from 0: the order in which rows of
+// one generation arrive (rule E1). The same rows twice add nothing. The batch is not kept.
+func (s *Store) InsertImport(ctx context.Context, src *feature.Source, generation uint64, first int64, b *feature.Batch) error {
 	if b.Rows == 0 {
 		return nil
 	}
-	m := marks{available: importedAt(src, b), seq: make([]uint64, b.Rows), idx: make([]uint32, b.Rows), gen: make([]uint64, b.Rows)}
+	m := marks{available: importedAt(src, b), seq: make([]uint64, b.Rows), idx: make([]uint32, b.Rows), gen: make([]uint64, b.Rows), row: make([]uint64, b.Rows)}
 	for i := range m.gen {
-		m.gen[i] = generation
+		m.gen[i], m.row[i] = generation, uint64(first)+uint64(i)
 	}
 	in := insertion{table: eventTable(src.Name), columns: append(eventRows(b, src.EventTime), m.columns()...)}
-	in.token = fmt.Sprintf("import/%d/%d/%s", generation, part, in.table)
+	in.token = fmt.Sprintf("import/%d/%d/%s", generation, first, in.table)
 	return failure("import into "+src.Name, s.insert(ctx, in))
 }
 

@@ -45,8 +45,7 @@ func (s *Store) insert(ctx context.Context, in insertion) (err error) {
 	return batch.Send()
 }
 
-// eventRows collects the columns of b as they go into the event table of src; the four columns of the system are added by
-// system.
+// eventRows collects the columns of b as they go into the event table of a source, without those of the system.
 func eventRows(b *feature.Batch, eventTime string) []stored {
 	var columns []stored
 	for i, f := range b.Fields {
@@ -61,10 +60,15 @@ type marks struct {
 	seq       []uint64
 	idx       []uint32
 	gen       []uint64
+	row       []uint64 // nil for what was streamed
 }
 
 func (m *marks) columns() []stored {
-	return []stored{
+	columns := []stored{
 		{rawPrefix + availableAt, "Int64", m.available}, {"_seq", "UInt64", m.seq}, {"_idx", "UInt32", m.idx}, {"_gen", "UInt64", m.gen},
 	}
+	if m.row != nil {
+		columns = append(columns, stored{"_row", "UInt64", m.row})
+	}
+	return columns
 }

@@ -198,7 +198,7 @@ func (s *Store) Append(ctx context.Context, logID string, entries []Entry) error
 			return failure("insert events of "+g.source, err)
 		}
 	}
-	if err := s.recordGenerations(ctx, entries); err != nil {
+	if err := s.takeImports(ctx, entries); err != nil {
 		return err
 	}
 	done := insertion{table: "watermarks", columns: []stored{{"log", "String", []string{logID}}, {"seq", "UInt64", []uint64{last}}}}
@@ -288,23 +288,32 @@ func (g *rowGroup) add(e Entry) {
 	}
 }
 
-func (s *Store) recordGenerations(ctx context.Context, entries []Entry) error {
-	var sources []string
-	var generations, seqs []uint64
+// takeImports makes the generations visible that the entries record, one after the other: each without the rows that are
+// copies of what was visible before it.
+func (s *Store) takeImports(ctx context.Context, entries []Entry) error {
 	for _, e := range entries {
-		if e.Import != nil {
-			sources = append(sources, e.Import.Source)
-			generations = append(generations, e.Import.Generation)
-			seqs = append(seqs, e.Seq)
+		if e.Import == nil {
+			continue
+		}
+		src := s.source(e.Import.Source)
+		if src == nil {
+			return feature.Errorf(feature.CodeUnavailable, "the definition of source %s has not arrived at the history yet", e.Import.Source)
+		}
+		if len(src.ID) > 0 {
+			if err := s.settle(ctx, src, e.Import.Generation, feature.Cut{Seq: e.Seq - 1}); err != nil {
+				return err
+			}
+		}
+		in := insertion{table: "generations", columns: []stored{
+			{"source", "String", []string{e.Import.Source}},
+			{"generation", "UInt64", []uint64{e.Import.Generation}},
+			{"seq", "SimpleAggregateFunction(min, UInt64)", []uint64{e.Seq}},
+		}}
+		if err := s.insert(ctx, in); err != nil {
+			return failure("record an import", err)
 		}
 	}
-	if len(sources) == 0 {
-		return nil
-	}
-	in := insertion{table: "generations", columns: []stored{
-		{"source", "String", sources}, {"generation", "UInt64", generations}, {"seq", "SimpleAggregateFunction(min, UInt64)", seqs},
-	}}
-	return failure("record imports", s.insert(ctx, in))
+	return nil
 }
 
 // now is for marks in system tables and names of staged tables, never for an answer.

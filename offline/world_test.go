@@ -221,7 +221,7 @@ func beginImport(ctx context.Context, s *offline.Store, b *feature.Batch) (uint6
 	}
 	half := b.Rows / 2
 	for part, chunk := range []*feature.Batch{b.Slice(0, half), b.Slice(half, b.Rows), b.Slice(0, half)} {
-		if err := s.InsertImport(ctx, trips, gen, part%2, chunk); err != nil { // the first part twice
+		if err := s.InsertImport(ctx, trips, gen, int64(part%2*half), chunk); err != nil { // the first part twice
 			return 0, err
 		}
 	}

@@ -133,7 +133,10 @@ func (c *Client) PushLines(ctx context.Context, req LinesRequest) (*api.PushResp
 		}
 		total.Accepted += part.Accepted
 		total.Seq = max(total.Seq, part.Seq)
+		total.Duplicates += part.Duplicates
+		total.Conflicts += part.Conflicts
 		total.Refused = append(total.Refused, b.place(part.Refused, done)...)
+		total.Differing = append(total.Differing, b.place(part.Differing, done)...)
 		done += len(b.at)
 		if req.Progress != nil {
 			req.Progress(*total)

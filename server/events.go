@@ -18,11 +18,12 @@ import (
 )
 
 const (
-	maxLine     = 1 << 20         // bytes of one row in a stream of JSON lines
-	chunkRows   = 4096            // rows of a stream that are pushed at once
-	chunkBytes  = 4 << 20         // bytes of them
-	maxRefused  = 10_000          // refused rows after which a stream ends
-	pushTimeout = 2 * time.Minute // of a push that goes on without its client
+	maxLine      = 1 << 20         // bytes of one row in a stream of JSON lines
+	chunkRows    = 4096            // rows of a stream that are pushed at once
+	chunkBytes   = 4 << 20         // bytes of them
+	maxRefused   = 10_000          // refused rows after which a stream ends
+	maxDiffering = 100             // conflicts that an answer names
+	pushTimeout  = 2 * time.Minute // of a push that goes on without its client
 )
 
 // push answers POST /v1/events/{source}.
@@ -126,6 +127,7 @@ func (s *Server) pushRows(ctx context.Context, p *Push) (*api.PushResponse, erro
 		return nil, err
 	}
 	s.metrics.events.WithLabelValues("accepted").Add(float64(answer.Accepted))
+	s.metrics.events.WithLabelValues("duplicate").Add(float64(answer.Duplicates))
 	s.metrics.events.WithLabelValues("refused").Add(float64(len(answer.Refused)))
 	if answer.Refused == nil {
 		answer.Refused = []feature.Detail{}
@@ -197,19 +199,28 @@ func (st *eventStream) flush(ctx context.Context) error {
 	}
 	st.total.Accepted += answer.Accepted
 	st.total.Seq = max(st.total.Seq, answer.Seq)
-	for _, d := range answer.Refused {
-		if d.Row != nil {
-			row := *d.Row + st.rows
-			d.Row = &row
-		}
-		st.total.Refused = append(st.total.Refused, d)
-	}
+	st.total.Duplicates += answer.Duplicates
+	st.total.Conflicts += answer.Conflicts
+	st.total.Refused = append(st.total.Refused, st.placed(answer.Refused)...)
+	st.total.Differing = append(st.total.Differing, st.placed(answer.Differing)...)
+	st.total.Differing = st.total.Differing[:min(len(st.total.Differing), maxDiffering)]
 	if len(st.total.Refused) > maxRefused {
 		return feature.Errorf(feature.CodeInvalid, "more than %d rows are refused", maxRefused)
 	}
 	st.rows += len(st.p.Rows)
 	st.p.Rows, st.buf = nil, st.buf[:0]
 	return nil
+}
+
+// placed returns the details with rows counted from the first of the stream.
+func (st *eventStream) placed(details []feature.Detail) []feature.Detail {
+	for i, d := range details {
+		if d.Row != nil {
+			row := *d.Row + st.rows
+			details[i].Row = &row
+		}
+	}
+	return details
 }
 
 // splitLines returns the lines that are not blank; a bad one is the Pusher's to refuse.

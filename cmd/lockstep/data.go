@@ -90,6 +90,7 @@ func (a *app) importFile(ctx context.Context, client *sdk.Client, source, path, 
 	took := time.Since(start)
 	fmt.Fprintf(a.out, "%s: %d rows in %s (%.0f rows/s), generation %d at sequence %d\n",
 		path, r.Rows, took.Round(time.Millisecond), float64(r.Rows)/took.Seconds(), r.Generation, r.Seq)
+	a.copies(int(r.Duplicates), int(r.Conflicts))
 	return nil
 }
 
@@ -142,6 +143,7 @@ func (a *app) push(ctx context.Context, client *sdk.Client, source string, in io
 	}
 	took := time.Since(start)
 	fmt.Fprintf(a.out, "%d rows in %s (%.0f rows/s), on disk up to sequence %d\n", r.Accepted, took.Round(time.Millisecond), float64(r.Accepted)/took.Seconds(), r.Seq)
+	a.copies(r.Duplicates, r.Conflicts)
 	for i, d := range r.Refused {
 		if i == 20 {
 			fmt.Fprintf(a.out, "... and %d more\n", len(r.Refused)-i)
@@ -150,6 +152,16 @@ func (a *app) push(ctx context.Context, client *sdk.Client, source string, in io
 		fmt.Fprintf(a.out, "refused: %s\n", d)
 	}
 	return nil
+}
+
+// copies says how many rows were left out because they are copies of events (rule E1).
+func (a *app) copies(duplicates, conflicts int) {
+	switch {
+	case conflicts > 0:
+		fmt.Fprintf(a.out, "%d rows are copies of events that were there and were left out; %d of them differ from their event: see lockstep deadletters list\n", duplicates, conflicts)
+	case duplicates > 0:
+		fmt.Fprintf(a.out, "%d rows are copies of events that were there and were left out\n", duplicates)
+	}
 }
 
 func (a *app) line(format string, args ...any) error {

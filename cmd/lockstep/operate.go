@@ -116,6 +116,9 @@ func (a *app) printStatus(s *api.Status) error {
 	for _, c := range s.Copies {
 		rows = append(rows, []string{"copy", copyText(c)})
 	}
+	for _, x := range s.Identity {
+		rows = append(rows, []string{"copies of " + x.Source, fmt.Sprintf("%d left out, %d of them differ from their event", x.Duplicates, x.Conflicts)})
+	}
 	if s.DeadLetters != nil {
 		rows = append(rows, []string{"dead letters", strconv.FormatUint(s.DeadLetters.Count, 10)})
 	}

@@ -27,7 +27,8 @@ var allowed = map[string][]string{
 	"internal/wire":     {"feature", "internal/asof"},
 	"internal/eventlog": {"feature", "internal/wire"},
 	"internal/rowjson":  {"feature"},
-	"internal/gate":     {"feature", "internal/eventlog", "internal/rowjson"},
+	"internal/identity": {"feature", "internal/wire", "internal/eventlog"},
+	"internal/gate":     {"feature", "internal/eventlog", "internal/identity", "internal/rowjson"},
 	"internal/rowfile":  {"feature", "internal/rowjson"},
 	"internal/chdb":     {},
 	"internal/schedule": {"feature"},
@@ -47,7 +48,7 @@ var allowed = map[string][]string{
 	"internal/killtest": {},
 	"internal/arch":     {},
 	"internal/node": {
-		"feature", "api", "internal/asof", "internal/board", "internal/chdb", "internal/eventlog", "internal/gate", "internal/rowfile", "internal/schedule", "internal/verify",
+		"feature", "api", "internal/asof", "internal/board", "internal/chdb", "internal/eventlog", "internal/gate", "internal/identity", "internal/rowfile", "internal/schedule", "internal/verify",
 		"registry", "offline", "online", "materialize", "server", "migrations",
 	},
 	"bench": {

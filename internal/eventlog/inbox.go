@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/nats-io/nats.go"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
@@ -26,12 +25,6 @@ const (
 	inboxMessages = 512     // messages of the inbox that are handled together
 	inboxBytes    = 4 * mib // and about how many bytes of them
 )
-
-// InboxResult is what became of rows of the inbox.
-type InboxResult struct {
-	Batches []*feature.Batch // accepted rows
-	Letters []Letter         // refused ones
-}
 
 // InboxHandler makes batches of rows of one source. rows holds JSON objects, one a row; what is not JSON, or
 // not an object, is in it as it came and is to be refused. It may be called again with the same rows, and its
@@ -56,7 +49,7 @@ func (l *Log) Inbox(ctx context.Context, handle InboxHandler) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, errHandler), errors.Is(err, ErrReplaced):
+		case errors.Is(err, errHandler) && feature.CodeOf(err) != feature.CodeUnavailable, errors.Is(err, ErrReplaced):
 			return err
 		case feature.CodeOf(err) == feature.CodeConflict, errors.Is(err, ErrTruncated):
 			l.cfg.Logger.Info("another process reads the inbox too")
@@ -74,20 +67,6 @@ func (l *Log) Inbox(ctx context.Context, handle InboxHandler) error {
 
 // errHandler marks errors of the handler.
 var errHandler = errors.New("handle events of the inbox")
-
-// mark is the place in the inbox that a call covers.
-type mark struct {
-	text  string // of headerInbox
-	after uint64 // sequence of the log's last row group that came through the inbox, 0 if there is none
-}
-
-// stamp marks a message of the call.
-func (k *mark) stamp(m *nats.Msg, first bool) {
-	m.Header.Set(headerInbox, k.text)
-	if first {
-		m.Header.Set(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(k.after, 10))
-	}
-}
 
 type inboxReader struct {
 	log      *Log
@@ -188,18 +167,30 @@ func collect(ctx context.Context, messages <-chan message) ([]message, error) {
 // put handles messages and brings the result into the log. It returns how many it dealt with: fewer than all if
 // their rows are too many for the log to take at once.
 func (in *inboxReader) put(ctx context.Context, chunk []message) (int, error) {
+	for {
+		n, err := in.putAll(ctx, chunk)
+		if feature.CodeOf(err) != feature.CodeTooLarge || errors.Is(err, errHandler) {
+			return n, err
+		}
+		if len(chunk) == 1 {
+			return 1, in.refuse(ctx, chunk[0], err)
+		}
+		chunk = chunk[:len(chunk)/2]
+	}
+}
+
+// putAll is put of all or none of the messages.
+func (in *inboxReader) putAll(ctx context.Context, chunk []message) (int, error) {
 	result, err := in.handleAll(ctx, chunk)
+	defer func() {
+		for i := range result.Next { // those that are not published
+			_ = result.Next[i].end(nil, false) // fails only where there is something to note
+		}
+	}()
 	if err != nil {
 		return 0, err
 	}
-	c, err := in.log.newCall(result.Batches)
-	if feature.CodeOf(err) == feature.CodeTooLarge {
-		if len(chunk) > 1 {
-			return in.put(ctx, chunk[:len(chunk)/2])
-		}
-		result = InboxResult{Letters: []Letter{{Source: source(chunk[0]), Reason: err.Error(), Raw: chunk[0].Data()}}}
-		c, err = in.log.newCall(nil)
-	}
+	p, err := in.pack(result)
 	if err != nil {
 		return 0, err
 	}
@@ -209,35 +200,26 @@ func (in *inboxReader) put(ctx context.Context, chunk []message) (int, error) {
 		return 0, err
 	}
 	covered := chunk[len(chunk)-1].seq()
-	if len(c.pieces) > 0 {
-		if err := in.publish(ctx, c, covered); err != nil {
-			return 0, err
-		}
+	if err := in.publish(ctx, p, covered); err != nil {
+		return 0, err
 	}
-	in.covered = covered
-	in.progress = true
-	return len(chunk), in.log.purge(ctx, inboxName, covered+1)
+	return len(chunk), in.cover(ctx, covered)
 }
 
-// publish brings a call into the log that covers the inbox up to a sequence. While the log is full it waits: then
-// the inbox fills up, and refuses.
-func (in *inboxReader) publish(ctx context.Context, c *call, covered uint64) error {
-	for {
-		c := &call{pieces: c.pieces, bytes: c.bytes, done: make(chan outcome, 1)}
-		c.inbox = &mark{text: fmt.Sprintf("%s %d", in.log.ids[inboxName], covered), after: in.last}
-		last, err := in.log.submit(ctx, c)
-		switch {
-		case err == nil:
-			in.last = last
-			return nil
-		case feature.CodeOf(err) != feature.CodeOverloaded:
-			return err
-		}
-		in.log.cfg.Logger.Warn("the inbox waits for the log", slog.Any("error", err))
-		if !wait(ctx, longestRetryPause) {
-			return ctx.Err()
-		}
+// refuse makes a letter of a message that the log cannot take.
+func (in *inboxReader) refuse(ctx context.Context, m message, why error) error {
+	letters := []Letter{{Source: source(m), Reason: why.Error(), Raw: m.Data()}}
+	in.name([]message{m}, letters)
+	if err := in.log.Refuse(ctx, letters...); err != nil {
+		return err
 	}
+	return in.cover(ctx, m.seq())
+}
+
+// cover notes that everything up to a sequence of the inbox was dealt with.
+func (in *inboxReader) cover(ctx context.Context, seq uint64) error {
+	in.covered, in.progress = seq, true
+	return in.log.purge(ctx, inboxName, seq+1)
 }
 
 // handleAll lets the handler have the rows of each source.
@@ -257,6 +239,7 @@ func (in *inboxReader) handleAll(ctx context.Context, chunk []message) (InboxRes
 			continue
 		}
 		r, err := in.handle(ctx, s, rows[s])
+		all.Next = append(all.Next, r.Next...)
 		if err != nil {
 			return all, fmt.Errorf("%w %s: %w", errHandler, s, err)
 		}

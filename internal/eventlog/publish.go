@@ -230,7 +230,7 @@ func (p *packer) messages(l *Log, buf []byte) ([]*nats.Msg, []byte) {
 	}
 	from := 0
 	for i := range msgs {
-		subject := logPrefix + p.groups[i].pieces[0].batch.Source + ".0"
+		subject := rowSubject(p.groups[i].pieces[0].batch.Source)
 		if p.inbox != nil {
 			subject = inboxSubject
 		}

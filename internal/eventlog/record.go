@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/wire"
 )
 
 // RecordKind says what a Record tells.
@@ -29,6 +30,10 @@ type Record struct {
 	Views      []string   `json:"views,omitempty"`
 	Rows       int64      `json:"rows,omitempty"` // of the generation, for people
 	Note       string     `json:"note,omitempty"` // for people
+
+	// Barrier makes an empty row group of the source follow at once, so that PublishNext finds that something was
+	// appended: the record says something about which rows are events.
+	Barrier bool `json:"-"`
 }
 
 // PublishRecord appends a record behind everything that was published before, and returns its sequence. A record
@@ -47,11 +52,21 @@ func (l *Log) PublishRecord(ctx context.Context, r Record) (seq uint64, err erro
 	// Not by the queue: a record has a place of its own, and the id is its subject, which may hold one message.
 	m := l.message(recordPrefix+r.ID, data)
 	m.Header.Set(nats.ExpectedLastSubjSeqHdr, "0")
-	seq, err = l.send(ctx, logName, []*nats.Msg{m})
+	msgs := []*nats.Msg{m}
+	if r.Barrier {
+		if !token(r.Source) {
+			return 0, feature.Errorf(feature.CodeInvalid, "record %q: expected the name of a source", r.ID)
+		}
+		msgs = append(msgs, l.message(rowSubject(r.Source), wire.AppendGroup(nil, &feature.Batch{Source: r.Source})))
+	}
+	seq, err = l.send(ctx, logName, msgs)
 	if feature.CodeOf(err) == feature.CodeConflict {
 		return l.recordAt(ctx, m.Subject)
 	}
-	return seq, err
+	if err != nil {
+		return 0, err
+	}
+	return seq - uint64(len(msgs)-1), nil
 }
 
 func (l *Log) recordAt(ctx context.Context, subject string) (uint64, error) {

@@ -11,12 +11,13 @@ import (
 	"github.com/lockstepfs/lockstep/internal/wire"
 )
 
-// Entry is one message of the log: a row group or a record.
+// Entry is one message of the log: a row group, a record, or neither: a row group of no rows, which only says that its
+// place is taken.
 type Entry struct {
 	Seq    uint64
 	Taken  feature.Time   // when the log took it: available_at of its rows (rule T2)
-	Batch  *feature.Batch // its rows, idx 0 first; nil for a record
-	Record *Record        // nil for rows
+	Batch  *feature.Batch // its rows, idx 0 first; nil if there are none
+	Record *Record        // nil unless it is one
 }
 
 // Tail calls fn for every entry of the log from a sequence on (0 and 1 are the start), in order, each once, and
@@ -58,6 +59,9 @@ func readEntry(m message) (Entry, error) {
 	}
 	if subject != inboxSubject && !strings.HasPrefix(subject, letterPrefix) && !strings.HasPrefix(subject, logPrefix+e.Batch.Source+".") {
 		return Entry{}, fmt.Errorf("rows of %s on subject %s", e.Batch.Source, subject)
+	}
+	if e.Batch.Rows == 0 {
+		e.Batch = nil
 	}
 	return e, nil
 }

@@ -31,6 +31,9 @@ func (b *Builder) AddBatch(o *feature.Batch) []feature.Detail {
 		})
 	}
 	bad = append(bad, b.checkEventTimes(&in.Columns[b.event], bad)...)
+	for _, i := range b.id {
+		bad = append(bad, b.checkID(i, &in.Columns[i], bad)...)
+	}
 	slices.SortStableFunc(bad, func(x, y feature.Detail) int { return *x.Row - *y.Row })
 	b.appendGood(in, bad)
 	return bad
@@ -58,14 +61,33 @@ func (b *Builder) checkColumns(o *feature.Batch) []feature.Detail {
 	return bad
 }
 
-// checkEventTimes refuses rows without an event time and from the future, except those already refused for it.
-func (b *Builder) checkEventTimes(c *feature.Column, already []feature.Detail) []feature.Detail {
-	told := map[int]bool{}
+// refused returns the rows that were refused for the field.
+func refused(already []feature.Detail, field string) map[int]bool {
+	rows := map[int]bool{}
 	for _, d := range already {
-		if d.Field == b.src.EventTime {
-			told[*d.Row] = true
+		if d.Field == field {
+			rows[*d.Row] = true
 		}
 	}
+	return rows
+}
+
+// checkID refuses rows with NULL in a column of the id, except those already refused for it.
+func (b *Builder) checkID(column int, c *feature.Column, already []feature.Detail) []feature.Detail {
+	name := b.src.Columns[column].Name
+	told := refused(already, name)
+	var bad []feature.Detail
+	for i, null := range c.Nulls {
+		if null && !told[i] {
+			bad = append(bad, refusal(i, name, errNoID))
+		}
+	}
+	return bad
+}
+
+// checkEventTimes refuses rows without an event time and from the future, except those already refused for it.
+func (b *Builder) checkEventTimes(c *feature.Column, already []feature.Detail) []feature.Detail {
+	told := refused(already, b.src.EventTime)
 	var bad []feature.Detail
 	for i, at := range c.Ints {
 		switch {
@@ -78,7 +100,10 @@ func (b *Builder) checkEventTimes(c *feature.Column, already []feature.Detail) [
 	return bad
 }
 
-var errNoEventTime = errors.New("the event time is required: expected a timestamp")
+var (
+	errNoEventTime = errors.New("the event time is required: expected a timestamp")
+	errNoID        = errors.New("it is part of the id, which says which event a row is: expected a value")
+)
 
 // appendGood adds the rows of in that bad, in order of rows, does not name.
 func (b *Builder) appendGood(in *feature.Batch, bad []feature.Detail) {

@@ -20,6 +20,7 @@ type Builder struct {
 	names   map[string]int
 	guess   []int // by place in a JSON row: the column that was there in the last row
 	event   int   // index of the event time column
+	id      []int // indexes of the columns of the id (rule E1)
 	scan    rowjson.Scanner
 	row     []feature.Value
 	seen    []int // by column: the number of the last row that had it
@@ -45,6 +46,9 @@ func NewBuilder(src *feature.Source, arrival feature.Time) *Builder {
 	}
 	if b.event < 0 {
 		panic("gate: source " + src.Name + " has no column " + src.EventTime + " for its event time")
+	}
+	for _, column := range src.ID {
+		b.id = append(b.id, b.names[column])
 	}
 	return b
 }
@@ -81,6 +85,11 @@ func (b *Builder) add(raw []byte) []feature.Detail {
 	}
 	if b.row[b.event].IsNull() && !b.mentions(b.src.EventTime) {
 		b.refuse(b.src.EventTime, errNoEventTime)
+	}
+	for _, i := range b.id {
+		if name := b.src.Columns[i].Name; b.row[i].IsNull() && !b.mentions(name) {
+			b.refuse(name, errNoID)
+		}
 	}
 	if len(b.details) > 0 {
 		return b.details

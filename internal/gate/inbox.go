@@ -16,7 +16,7 @@ func (g *Gate) Run(ctx context.Context) error {
 }
 
 // receive makes batches and letters of rows of the inbox. It fails only where rows must be kept for later.
-func (g *Gate) receive(_ context.Context, source string, rows [][]byte) (eventlog.InboxResult, error) {
+func (g *Gate) receive(ctx context.Context, source string, rows [][]byte) (eventlog.InboxResult, error) {
 	var out eventlog.InboxResult
 	b, err := g.builder(source)
 	switch {
@@ -27,13 +27,25 @@ func (g *Gate) receive(_ context.Context, source string, rows [][]byte) (eventlo
 	case err != nil:
 		return out, err
 	default:
+		p := &push{builder: b}
 		for _, raw := range rows {
 			if details := b.add(raw); len(details) > 0 {
 				out.Letters = append(out.Letters, letter(source, details, raw))
+			} else {
+				p.keep(feature.Detail{}, raw)
 			}
 		}
-		if b.Rows() > 0 {
+		switch {
+		case b.Rows() == 0:
+		case len(b.src.ID) == 0:
 			out.Batches = append(out.Batches, b.Batch())
+		default:
+			r, err := g.cfg.Identity.Reserve(ctx, b.src, b.Batch())
+			if err != nil {
+				return out, err
+			}
+			out.Letters = append(out.Letters, p.conflicts(b.src, r.Copies)...)
+			out.Next = append(out.Next, eventlog.Next{Batch: r.Fresh, After: r.After, Done: r.Done})
 		}
 	}
 	if n := len(out.Letters); n > 0 {

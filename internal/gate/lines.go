@@ -8,7 +8,6 @@ import (
 	"io"
 
 	"github.com/lockstepfs/lockstep/feature"
-	"github.com/lockstepfs/lockstep/internal/eventlog"
 	"github.com/lockstepfs/lockstep/internal/rowjson"
 )
 
@@ -35,23 +34,22 @@ func (g *Gate) PushLines(ctx context.Context, source string, r io.Reader, mode M
 // linePush is a PushLines under way.
 type linePush struct {
 	gate    *Gate
-	builder *Builder
+	push    *push
 	source  string
 	mode    Mode
 	lines   *rowjson.Lines
 	total   Result
-	letters []eventlog.Letter
 	bad     []feature.Detail // of the chunk, the first of them
 	refused int              // lines of the chunk
 }
 
 // chunk reads and commits a chunk. It returns false after the last.
 func (p *linePush) chunk(ctx context.Context) (bool, error) {
-	var err error
-	if p.builder, err = p.gate.builder(p.source); err != nil { // anew, for its arrival
+	builder, err := p.gate.builder(p.source) // anew, for its arrival
+	if err != nil {
 		return false, err
 	}
-	p.letters, p.bad, p.refused = nil, nil, 0
+	p.push, p.bad, p.refused = &push{builder: builder, out: p.total}, nil, 0
 	more := true
 	for rows, size := 0, 0; more && rows < chunkRows && size < chunkBytes; rows++ {
 		n, err := p.line()
@@ -67,11 +65,10 @@ func (p *linePush) chunk(ctx context.Context) (bool, error) {
 		e.Details = p.bad
 		return false, e
 	}
-	done, err := p.gate.commit(ctx, p.builder, p.letters, p.total)
-	if err != nil {
+	if err := p.gate.commit(ctx, p.push); err != nil {
 		return false, err
 	}
-	p.total = done
+	p.total = p.push.out
 	p.total.Rejected += p.refused
 	p.total.Refused = append(p.total.Refused, p.bad[:min(len(p.bad), maxDetails-len(p.total.Refused))]...)
 	return more, nil
@@ -90,8 +87,10 @@ func (p *linePush) line() (int, error) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return 0, nil
 	}
-	if details := p.builder.add(raw); len(details) > 0 {
+	if details := p.push.builder.add(raw); len(details) > 0 {
 		p.refuse(details, raw)
+	} else if len(p.push.builder.src.ID) > 0 {
+		p.push.keep(feature.Detail{Line: p.lines.Number()}, bytes.Clone(raw))
 	}
 	return len(raw), nil
 }
@@ -99,7 +98,7 @@ func (p *linePush) line() (int, error) {
 func (p *linePush) refuse(details []feature.Detail, raw []byte) {
 	p.refused++
 	if p.mode == Partial {
-		p.letters = append(p.letters, letter(p.source, details, raw))
+		p.push.letters = append(p.push.letters, letter(p.source, details, raw))
 	}
 	for _, d := range details {
 		if len(p.bad) < maxDetails {

@@ -15,13 +15,15 @@ type Replayer interface {
 	PublishLetter(ctx context.Context, x eventlog.Letter, b *feature.Batch) (seq uint64, known bool, err error)
 	// RefuseAgain puts a letter with these reasons in place of x.
 	RefuseAgain(ctx context.Context, x eventlog.Letter, reason, field string) error
+	// Discard deletes letters.
+	Discard(ctx context.Context, seqs ...uint64) error
 }
 
 // Replayed says what became of refused rows that came to the gate again.
 type Replayed struct {
 	Seq     uint64            // the greatest in the log of the rows taken; 0 if none was
 	Taken   int               // rows that the log has now, or would have
-	Known   int               // rows that it had before: an earlier replay was cut off behind them
+	Known   int               // rows that it had before: an earlier replay was cut off behind them, or they are copies of events (rule E1)
 	Refused int               // rows that are refused again
 	Letters []eventlog.Letter // the first hundred of those, with the reasons of today
 }
@@ -68,6 +70,9 @@ func (r *replay) add(ctx context.Context, x eventlog.Letter) error {
 		return r.refuse(ctx, x, letter(x.Source, details, nil))
 	}
 	batch := b.Batch()
+	if len(b.src.ID) > 0 {
+		return r.once(ctx, x, b.src, batch)
+	}
 	if r.dry {
 		r.out.Taken++
 		return nil
@@ -83,6 +88,37 @@ func (r *replay) add(ctx context.Context, x eventlog.Letter) error {
 		r.out.Taken++
 	}
 	return nil
+}
+
+// once replays a row of a source with an id: that it is in the log once is a matter of the id.
+func (r *replay) once(ctx context.Context, x eventlog.Letter, src *feature.Source, batch *feature.Batch) error {
+	copies, seq, err := r.identify(ctx, src, batch)
+	if err != nil {
+		return err
+	}
+	if len(copies) > 0 && copies[0].Conflict {
+		return r.refuse(ctx, x, eventlog.Letter{Reason: copies[0].Reason()})
+	}
+	r.out.Seq = max(r.out.Seq, seq)
+	r.out.Known += len(copies)
+	r.out.Taken += 1 - len(copies)
+	if r.dry {
+		return nil
+	}
+	return r.gate.cfg.Again.Discard(ctx, x.Seq)
+}
+
+// identify publishes a row, unless dry, and says whether it is a copy.
+func (r *replay) identify(ctx context.Context, src *feature.Source, batch *feature.Batch) ([]feature.Copy, uint64, error) {
+	if !r.dry {
+		done, err := r.gate.cfg.Identity.Publish(ctx, src, batch)
+		return done.Copies, done.Seq, err
+	}
+	would, err := r.gate.cfg.Identity.Reserve(ctx, src, batch)
+	if err != nil {
+		return nil, 0, err
+	}
+	return would.Copies, 0, would.Done(nil, false)
 }
 
 // refuse keeps x with the reasons of now.

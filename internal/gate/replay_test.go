@@ -35,6 +35,13 @@ func (s *shelf) RefuseAgain(_ context.Context, x eventlog.Letter, reason, field 
 	return s.fail
 }
 
+func (s *shelf) Discard(_ context.Context, seqs ...uint64) error {
+	for _, seq := range seqs {
+		s.taken[seq] = 0
+	}
+	return s.fail
+}
+
 func (s *shelf) each() iter.Seq2[eventlog.Letter, error] {
 	return func(yield func(eventlog.Letter, error) bool) {
 		for _, x := range s.letters {

@@ -11,6 +11,9 @@ func (n *Node) collectors() []prometheus.Collector {
 		gauge("offline_watermark_sequence", "Log sequence that ClickHouse covers.", func() float64 { return float64(n.covered.Watermark().Seq) }),
 		gauge("registry_revision", "Revision of the definitions in use.", func() float64 { return float64(n.registry.Catalog().Revision) }),
 	}
+	if n.ids != nil {
+		out = append(out, copies{n})
+	}
 	if n.online != nil {
 		out = append(out,
 			gauge("replica_sequence", "Log sequence that the replica has applied.", func() float64 { return float64(n.online.Position().Seq) }),
@@ -40,5 +43,24 @@ func (f freshness) Collect(ch chan<- prometheus.Metric) {
 		if v.HasClock {
 			ch <- prometheus.MustNewConstMetric(clockDesc, prometheus.GaugeValue, float64(v.Clock)/1e6, v.View.String())
 		}
+	}
+}
+
+// copies tells what was left out of each source because it is a copy of an event (rule E1).
+type copies struct{ *Node }
+
+var (
+	duplicatesDesc = prometheus.NewDesc("lockstep_source_duplicates_total", "Rows left out as copies of events: those pushed through this process, and those of imports.", []string{"source"}, nil)
+	conflictsDesc  = prometheus.NewDesc("lockstep_source_conflicts_total", "Duplicates that differ from their event.", []string{"source"}, nil)
+)
+
+// Describe sends the descriptions of the metrics.
+func (c copies) Describe(ch chan<- *prometheus.Desc) { ch <- duplicatesDesc; ch <- conflictsDesc }
+
+// Collect sends two counters for each source with an id.
+func (c copies) Collect(ch chan<- prometheus.Metric) {
+	for source, n := range c.ids.Counts() {
+		ch <- prometheus.MustNewConstMetric(duplicatesDesc, prometheus.CounterValue, float64(n.Duplicates), source)
+		ch <- prometheus.MustNewConstMetric(conflictsDesc, prometheus.CounterValue, float64(n.Conflicts), source)
 	}
 }

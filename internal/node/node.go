@@ -19,6 +19,7 @@ import (
 	"github.com/lockstepfs/lockstep/internal/chdb"
 	"github.com/lockstepfs/lockstep/internal/eventlog"
 	"github.com/lockstepfs/lockstep/internal/gate"
+	"github.com/lockstepfs/lockstep/internal/identity"
 	"github.com/lockstepfs/lockstep/materialize"
 	"github.com/lockstepfs/lockstep/offline"
 	"github.com/lockstepfs/lockstep/online"
@@ -46,6 +47,8 @@ type Node struct {
 	lag      *lag
 	ready    atomic.Bool // the replica had everything once
 	serving  serving
+	ids      *identity.Index     // nil without the role ingest
+	known    *identity.Publisher // brings rows of sources with an id into the log
 	gate     *gate.Gate
 	importer *materialize.Importer
 	copying  copying
@@ -162,8 +165,10 @@ func (n *Node) openMovers(context.Context) error {
 		n.follower = materialize.NewFollower(n.offline, n.logger)
 		n.covered = n.follower
 	}
-	n.gate = gate.New(gate.Config{Catalog: n.registry.Catalog, Log: n.log, Dead: n.log, Inbox: n.log, Again: n.log, Now: time.Now, Logger: n.logger})
-	n.importer = &materialize.Importer{Archive: n.offline, Log: n.log, Logger: n.logger, Now: time.Now}
+	if err := n.openGate(); err != nil {
+		return err
+	}
+	n.importer = &materialize.Importer{Archive: n.offline, Log: n.log, Dead: n.log, Logger: n.logger, Now: time.Now}
 	if !n.cfg.has(Serve) {
 		return nil
 	}
@@ -176,6 +181,22 @@ func (n *Node) openMovers(context.Context) error {
 		Log: n.log, Past: Past{n.offline, n.covered}, Present: n.online, Catalog: n.registry.Catalog, Changed: n.registry.Changed, Logger: n.logger,
 	})
 	n.lag = &lag{bounds: n.log.Bounds, position: n.online.Position, now: time.Now}
+	return nil
+}
+
+// openGate opens what takes rows in, and for sources with an id what tells which of them are events.
+func (n *Node) openGate() (err error) {
+	cfg := gate.Config{Catalog: n.registry.Catalog, Log: n.log, Dead: n.log, Inbox: n.log, Again: n.log, Now: time.Now, Logger: n.logger}
+	if n.cfg.has(Ingest) {
+		if n.ids, err = identity.Open(identity.Config{Dir: filepath.Join(n.cfg.Data, "identity"), Logger: n.logger}); err != nil {
+			return err
+		}
+		n.known = identity.NewPublisher(identity.PublisherConfig{
+			Index: n.ids, Log: n.log, Past: Past{n.offline, n.covered}, Catalog: n.registry.Catalog, Changed: n.registry.Changed, Logger: n.logger,
+		})
+		cfg.Identity = n.known
+	}
+	n.gate = gate.New(cfg)
 	return nil
 }
 
@@ -194,6 +215,7 @@ func (n *Node) Run(ctx context.Context) error {
 		group.Go(func() error { return n.follower.Run(running) })
 	}
 	if n.cfg.has(Ingest) {
+		group.Go(func() error { return n.known.Run(running) })
 		group.Go(func() error { return n.gate.Run(running) })
 	}
 	if n.online != nil {
@@ -239,6 +261,9 @@ func (n *Node) Close() error {
 	var errs []error
 	if n.online != nil {
 		errs = append(errs, n.online.Close())
+	}
+	if n.ids != nil {
+		errs = append(errs, n.ids.Close())
 	}
 	if n.offline != nil {
 		errs = append(errs, n.offline.Close())

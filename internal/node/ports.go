@@ -35,7 +35,7 @@ func (n pusher) Push(ctx context.Context, p *server.Push) (*api.PushResponse, er
 	if err != nil {
 		return nil, err
 	}
-	return &api.PushResponse{Accepted: r.Accepted, Seq: r.Seq, Refused: r.Refused}, nil
+	return &api.PushResponse{Accepted: r.Accepted, Seq: r.Seq, Refused: r.Refused, Duplicates: r.Duplicates, Conflicts: r.Conflicts, Differing: r.Differing}, nil
 }
 
 // Import returns once training sets see the rows; replicas follow on their own.
@@ -47,7 +47,8 @@ func (n importer) Import(ctx context.Context, im *server.Import, progress func(a
 	if err != nil {
 		return nil, err
 	}
-	r, err := n.importer.Import(ctx, materialize.ImportRequest{Source: im.Source, Path: im.File, Format: format, Name: im.Name}, func(p materialize.ImportProgress) {
+	req := materialize.ImportRequest{Source: im.Source, Path: im.File, Format: format, Name: im.Name}
+	r, err := n.importer.Import(ctx, req, func(p materialize.ImportProgress) {
 		progress(api.Progress{Stage: "import", Done: p.Done, Rows: p.Rows})
 	})
 	if err != nil {
@@ -56,7 +57,11 @@ func (n importer) Import(ctx context.Context, im *server.Import, progress func(a
 	if err := n.covered.Wait(ctx, r.Seq); err != nil {
 		return nil, fmt.Errorf("the rows are imported, the offline store does not show them yet: %w", err)
 	}
-	return &api.ImportResult{Rows: r.Rows, Generation: r.Generation, Seq: r.Seq, Known: r.Already}, nil
+	out := &api.ImportResult{Rows: r.Rows, Generation: r.Generation, Seq: r.Seq, Known: r.Already}
+	if len(im.Source.ID) > 0 {
+		out.Duplicates, out.Conflicts, err = n.importer.Copies(ctx, req, r)
+	}
+	return out, err
 }
 
 func (n definitions) parse(r *api.RegistryRequest) (*registry.Definitions, registry.Options, error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/lockstepfs/lockstep/api"
 )
@@ -24,6 +26,12 @@ func (n operator) Status(ctx context.Context) (*api.Status, error) {
 		s.DeadLetters = &api.DeadLettersStatus{}
 		for _, count := range stats.Dead {
 			s.DeadLetters.Count += count
+		}
+	}
+	if n.ids != nil {
+		s.Identity = n.identityStatus(stats.Last)
+		if err := n.known.Failure(); err != nil && !errors.Is(err, context.Canceled) {
+			s.Stale = append(s.Stale, "the index of ids does not follow the log: "+err.Error())
 		}
 	}
 	mark := n.covered.Watermark()
@@ -61,4 +69,14 @@ func (n operator) replicaStatus(head uint64) *api.ReplicaStatus {
 		r.Views = append(r.Views, out)
 	}
 	return r
+}
+
+func (n operator) identityStatus(head uint64) []api.IdentityStatus {
+	var out []api.IdentityStatus
+	at := n.ids.Position().Seq
+	for source, c := range n.ids.Counts() {
+		out = append(out, api.IdentityStatus{Source: source, Duplicates: c.Duplicates, Conflicts: c.Conflicts, Behind: head - min(head, at)})
+	}
+	slices.SortFunc(out, func(a, b api.IdentityStatus) int { return strings.Compare(a.Source, b.Source) })
+	return out
 }

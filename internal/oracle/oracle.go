@@ -30,18 +30,25 @@ func New(c *feature.Catalog) *Oracle { return &Oracle{catalog: c} }
 // Change makes c the definitions that events are read by.
 func (o *Oracle) Change(c *feature.Catalog) { o.catalog = c }
 
-// Push adds the rows of one log message that the log took under seq at the instant taken.
-func (o *Oracle) Push(rows *feature.Batch, seq uint64, taken feature.Time) {
+// Copies says how many rows of a message or an import were copies of events that were there before them, and how
+// many of these differ from them (E1).
+type Copies struct{ Duplicates, Conflicts int }
+
+// Push adds the rows of one log message that the log took under seq at the instant taken, but for copies.
+func (o *Oracle) Push(rows *feature.Batch, seq uint64, taken feature.Time) Copies {
+	var copies Copies
 	src := o.catalog.Source(rows.Source)
 	for i := range rows.Rows {
 		e := Event{Source: src.Name, Values: named(rows, i), AvailableAt: taken, Seq: seq, Idx: i, Covered: seq}
 		e.EventTime = e.Values[src.EventTime].Time()
-		o.events = append(o.events, e)
+		o.add(src, e, &copies)
 	}
+	return copies
 }
 
-// Import adds the rows of one import whose record in the log has the sequence record.
-func (o *Oracle) Import(rows *feature.Batch, record uint64) {
+// Import adds the rows of one import whose record in the log has the sequence record, but for copies.
+func (o *Oracle) Import(rows *feature.Batch, record uint64) Copies {
+	var copies Copies
 	src := o.catalog.Source(rows.Source)
 	for i := range rows.Rows {
 		e := Event{Source: src.Name, Values: named(rows, i), Covered: record}
@@ -50,8 +57,42 @@ func (o *Oracle) Import(rows *feature.Batch, record uint64) {
 		if known := e.Values[src.AvailableAt]; src.AvailableAt != "" && !known.IsNull() {
 			e.AvailableAt = known.Time()
 		}
-		o.events = append(o.events, e)
+		o.add(src, e, &copies)
 	}
+	return copies
+}
+
+// add appends the event unless it is a copy (E1): the events of the list stand in the order of their arrival.
+func (o *Oracle) add(src *feature.Source, e Event, copies *Copies) {
+	for i := range o.events {
+		first := &o.events[i]
+		if len(src.ID) == 0 || first.Source != src.Name || !one(src, first, &e) {
+			continue
+		}
+		copies.Duplicates++
+		for _, f := range src.Columns {
+			if order(first.Values[f.Name], e.Values[f.Name]) != 0 {
+				copies.Conflicts++
+				break
+			}
+		}
+		return
+	}
+	o.events = append(o.events, e)
+}
+
+// one reports whether two events have one id and are at most dedup apart (E1).
+func one(src *feature.Source, a, b *Event) bool {
+	for _, column := range src.ID {
+		if order(a.Values[column], b.Values[column]) != 0 {
+			return false
+		}
+	}
+	apart := a.EventTime - b.EventTime
+	if apart < 0 {
+		apart = -apart
+	}
+	return apart <= feature.Time(src.Dedup)
 }
 
 func named(b *feature.Batch, row int) map[string]feature.Value {

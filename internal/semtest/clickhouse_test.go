@@ -12,6 +12,7 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/chtest"
+	"github.com/lockstepfs/lockstep/internal/identity"
 	"github.com/lockstepfs/lockstep/internal/semtest"
 	"github.com/lockstepfs/lockstep/offline"
 )
@@ -34,7 +35,8 @@ func clickhouseExecution(t *testing.T) semtest.Execution {
 		if err := store.Follow(ctx, "log", 0); err != nil {
 			return nil, errors.Join(err, store.Close())
 		}
-		return &clickhouseEngine{catalog: c, store: store, log: "log"}, nil
+		ids, err := knowing(c)
+		return &clickhouseEngine{catalog: c, store: store, ids: ids, log: "log"}, err
 	}}
 }
 
@@ -86,6 +88,7 @@ func empty(ctx context.Context, conn driver.Conn) error {
 type clickhouseEngine struct {
 	catalog *feature.Catalog
 	store   *offline.Store
+	ids     *identity.Index
 	seq     uint64
 	log     string // its identity
 	waiting []offline.Entry
@@ -97,8 +100,10 @@ func (e *clickhouseEngine) Push(_ context.Context, m semtest.Message) (semtest.R
 		return semtest.Receipt{}, err
 	}
 	e.seq++
+	rows, receipt, err := distinct(e.ids, e.catalog, rows, e.seq)
+	receipt.Taken = m.Taken
 	e.waiting = append(e.waiting, offline.Entry{Seq: e.seq, Taken: m.Taken, Batch: rows})
-	return semtest.Receipt{Seq: e.seq, Taken: m.Taken}, nil
+	return receipt, err
 }
 
 func (e *clickhouseEngine) Import(ctx context.Context, m semtest.Message) (semtest.Receipt, error) {
@@ -116,10 +121,29 @@ func (e *clickhouseEngine) Import(ctx context.Context, m semtest.Message) (semte
 	half := rows.Rows / 2
 	err = errors.Join(
 		e.store.InsertImport(ctx, src, gen, 0, rows.Slice(0, half)),
-		e.store.InsertImport(ctx, src, gen, 1, rows.Slice(half, rows.Rows)),
+		e.store.InsertImport(ctx, src, gen, int64(half), rows.Slice(half, rows.Rows)),
 		e.store.FinishImport(ctx, src, gen, int64(rows.Rows)))
 	e.waiting = append(e.waiting, offline.Entry{Seq: e.seq, Taken: m.Taken, Import: &offline.ImportRecord{Source: src.Name, Generation: gen}})
-	return semtest.Receipt{Seq: e.seq, Taken: m.Taken}, err
+	receipt := semtest.Receipt{Seq: e.seq, Taken: m.Taken}
+	if err != nil || len(src.ID) == 0 {
+		return receipt, err
+	}
+	if err := e.settle(ctx); err != nil {
+		return receipt, err
+	}
+	receipt.Duplicates, receipt.Conflicts, err = copies(ctx, e.store, src, gen)
+	for b, arrived := range e.store.Arrivals(ctx, src, e.cut(0), gen) {
+		err = errors.Join(err, arrived)
+		if err == nil {
+			err = e.ids.AddArrivals(src, b)
+		}
+	}
+	return receipt, err
+}
+
+func copies(ctx context.Context, store *offline.Store, src *feature.Source, generation uint64) (duplicates, conflicts int, err error) {
+	d, c, err := store.Copies(ctx, src.Name, generation)
+	return int(d), int(c), err
 }
 
 func (e *clickhouseEngine) Change(ctx context.Context, c *feature.Catalog) (err error) {
@@ -127,7 +151,7 @@ func (e *clickhouseEngine) Change(ctx context.Context, c *feature.Catalog) (err 
 	for _, src := range c.Sources {
 		err = errors.Join(err, e.store.Ensure(ctx, src))
 	}
-	return err
+	return errors.Join(err, adopt(e.ids, c))
 }
 
 func (e *clickhouseEngine) settle(ctx context.Context) error {
@@ -218,4 +242,9 @@ func sorted(b *feature.Batch) *feature.Batch {
 	return out
 }
 
-func (e *clickhouseEngine) Close() error { return e.store.Close() }
+func (e *clickhouseEngine) Close() error {
+	if e.ids != nil {
+		return errors.Join(e.store.Close(), e.ids.Close())
+	}
+	return e.store.Close()
+}

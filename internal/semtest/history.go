@@ -3,6 +3,7 @@ package semtest
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"pgregory.net/rapid"
@@ -94,7 +95,10 @@ func (w *world) drawRow(t *rapid.T, label string) map[string]feature.Value {
 		case w.src.AvailableAt:
 			row[f.Name] = w.orNull(t, name, feature.TimestampValue(w.instant(t, name)))
 		default:
-			row[f.Name] = w.orNull(t, name, rapid.SampledFrom(valuePool(f.Type)).Draw(t, name))
+			row[f.Name] = rapid.SampledFrom(valuePool(f.Type)).Draw(t, name)
+			if !slices.Contains(w.id, f.Name) {
+				row[f.Name] = w.orNull(t, name, row[f.Name])
+			}
 		}
 	}
 	return row

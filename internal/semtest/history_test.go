@@ -26,7 +26,7 @@ func testHistories(t *testing.T, x semtest.Execution, n int) {
 		defer func() { _ = f.Value.Set(f.DefValue) }() // it was its value
 	}
 	var total semtest.Share
-	refused, answered := 0, 0
+	refused, answered, copied := 0, 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		h := semtest.DrawHistory(rt)
 		total.Add(h.Share())
@@ -36,9 +36,10 @@ func testHistories(t *testing.T, x semtest.Execution, n int) {
 		}
 		refused += c.refused
 		answered += c.answered
+		copied += c.copied
 	})
-	t.Logf("%s: %d cells, %.1f %% hard (%d on an edge, %d on a tie); %d reads answered, %d below the floor",
-		x.Name, total.Cells, total.Percent(), total.Edges, total.Ties, answered, refused)
+	t.Logf("%s: %d cells, %.1f %% hard (%d on an edge, %d on a tie); %d reads answered, %d below the floor; %d copies left out",
+		x.Name, total.Cells, total.Percent(), total.Edges, total.Ties, answered, refused, copied)
 	if total.Percent() < leastShare {
 		t.Errorf("%.1f %% of the cells are on an edge or a tie, want at least %d %%", total.Percent(), leastShare)
 	}
@@ -52,6 +53,7 @@ type comparison struct {
 	engine            semtest.Engine
 	seq               uint64
 	answered, refused int
+	copied            int
 }
 
 func (c *comparison) run(t *testing.T, h *semtest.History) (err error) {
@@ -94,9 +96,8 @@ func (c *comparison) push(t *testing.T, m *semtest.Message) error {
 	if err != nil {
 		return err
 	}
-	c.seq = receipt.Seq
-	c.law.Push(rows, receipt.Seq, receipt.Taken)
-	return nil
+	c.seq = max(c.seq, receipt.Seq)
+	return c.copies(receipt, c.law.Push(rows, receipt.Seq, receipt.Taken))
 }
 
 func (c *comparison) load(t *testing.T, m *semtest.Message) error {
@@ -109,7 +110,15 @@ func (c *comparison) load(t *testing.T, m *semtest.Message) error {
 		return err
 	}
 	c.seq = receipt.Seq
-	c.law.Import(rows, receipt.Seq)
+	return c.copies(receipt, c.law.Import(rows, receipt.Seq))
+}
+
+// copies compares what was left out (E1).
+func (c *comparison) copies(got semtest.Receipt, want oracle.Copies) error {
+	c.copied += want.Duplicates
+	if got.Duplicates != want.Duplicates || got.Conflicts != want.Conflicts {
+		return fmt.Errorf("%d duplicates, %d of them in conflict, want %d, %d", got.Duplicates, got.Conflicts, want.Duplicates, want.Conflicts)
+	}
 	return nil
 }
 

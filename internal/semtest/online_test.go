@@ -9,6 +9,7 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
+	"github.com/lockstepfs/lockstep/internal/identity"
 	"github.com/lockstepfs/lockstep/internal/semtest"
 	"github.com/lockstepfs/lockstep/internal/wire"
 	"github.com/lockstepfs/lockstep/online"
@@ -38,9 +39,12 @@ func TestOnline(t *testing.T) {
 
 func onlineExecution(m mode) semtest.Execution {
 	return semtest.Execution{Name: string(m), ForcesTaken: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
-		e := &onlineEngine{mode: m, catalog: c}
+		ids, err := knowing(c)
+		if err != nil {
+			return nil, err
+		}
+		e := &onlineEngine{mode: m, catalog: c, ids: ids}
 		if m == restarted {
-			var err error
 			if e.dir, err = os.MkdirTemp("", "semtest-"); err != nil {
 				return nil, err
 			}
@@ -55,6 +59,7 @@ type onlineEngine struct {
 	catalog *feature.Catalog
 	dir     string // "" keeps the store in memory
 	store   *online.Store
+	ids     *identity.Index
 	seq     uint64
 	log     []entry
 }
@@ -90,6 +95,9 @@ func (e *onlineEngine) begin() error {
 // Change lets the views that come join with all that the log has.
 func (e *onlineEngine) Change(_ context.Context, c *feature.Catalog) error {
 	e.catalog = c
+	if err := adopt(e.ids, c); err != nil {
+		return err
+	}
 	joining, err := e.store.Follow(c)
 	if err != nil {
 		return err
@@ -121,12 +129,17 @@ func (e *onlineEngine) take(m semtest.Message, imported bool) (semtest.Receipt, 
 		return semtest.Receipt{}, err
 	}
 	e.seq++
+	rows, receipt, err := distinct(e.ids, e.catalog, rows, e.seq)
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	receipt.Taken = m.Taken
 	x := entry{seq: e.seq, taken: m.Taken, rows: rows, imported: imported}
 	e.log = append(e.log, x)
 	if e.mode != joined {
 		err = e.apply(x)
 	}
-	return semtest.Receipt{Seq: x.seq, Taken: x.taken}, errors.Join(err, e.between())
+	return receipt, errors.Join(err, e.between())
 }
 
 func (e *onlineEngine) apply(x entry) error {
@@ -279,7 +292,7 @@ func (e *onlineEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cel
 }
 
 func (e *onlineEngine) Close() error {
-	err := e.store.Close()
+	err := errors.Join(e.store.Close(), e.ids.Close())
 	if e.dir != "" {
 		err = errors.Join(err, os.RemoveAll(e.dir))
 	}

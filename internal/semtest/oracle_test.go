@@ -65,8 +65,8 @@ func (e *oracleEngine) Push(_ context.Context, m semtest.Message) (semtest.Recei
 		return semtest.Receipt{}, err
 	}
 	e.seq++
-	e.law.Push(rows, e.seq, m.Taken)
-	return semtest.Receipt{Seq: e.seq, Taken: m.Taken}, nil
+	c := e.law.Push(rows, e.seq, m.Taken)
+	return semtest.Receipt{Seq: e.seq, Taken: m.Taken, Duplicates: c.Duplicates, Conflicts: c.Conflicts}, nil
 }
 
 func (e *oracleEngine) Import(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
@@ -75,8 +75,8 @@ func (e *oracleEngine) Import(_ context.Context, m semtest.Message) (semtest.Rec
 		return semtest.Receipt{}, err
 	}
 	e.seq++
-	e.law.Import(rows, e.seq)
-	return semtest.Receipt{Seq: e.seq, Taken: m.Taken}, nil
+	c := e.law.Import(rows, e.seq)
+	return semtest.Receipt{Seq: e.seq, Taken: m.Taken, Duplicates: c.Duplicates, Conflicts: c.Conflicts}, nil
 }
 
 func (e *oracleEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {

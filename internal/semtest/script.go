@@ -215,8 +215,15 @@ func (s *script) write(t *testing.T, d *datadriven.TestData) (string, error) {
 	if d.Cmd == "import" {
 		add = s.engine.Import
 	}
-	_, err = add(t.Context(), m)
-	return "", err
+	receipt, err := add(t.Context(), m)
+	if err != nil || receipt.Duplicates == 0 {
+		return "", err
+	}
+	out := fmt.Sprintf("%d of %d rows are copies", receipt.Duplicates, len(m.Rows))
+	if receipt.Conflicts > 0 {
+		out += fmt.Sprintf(", %d in conflict", receipt.Conflicts)
+	}
+	return out, nil
 }
 
 func positional(t *testing.T, d *datadriven.TestData) string {

@@ -37,10 +37,12 @@ type Message struct {
 	Taken  feature.Time // when the log takes it; an execution that cannot force it ignores it
 }
 
-// Receipt says where a message or the record of an import came to stand in the log.
+// Receipt says where a message or the record of an import came to stand in the log, and what was left out of it.
 type Receipt struct {
-	Seq   uint64
-	Taken feature.Time
+	Seq        uint64 // if all rows are copies, that of what they are copies of
+	Taken      feature.Time
+	Duplicates int // rows that are copies of events that were there before (E1)
+	Conflicts  int // those of them that differ
 }
 
 // Replica answers as the online path does (C5): an error of code below_floor where it does not keep what the

@@ -17,6 +17,7 @@ import (
 	"github.com/lockstepfs/lockstep/internal/chtest"
 	"github.com/lockstepfs/lockstep/internal/eventlog"
 	"github.com/lockstepfs/lockstep/internal/gate"
+	"github.com/lockstepfs/lockstep/internal/identity"
 	"github.com/lockstepfs/lockstep/internal/rowfile"
 	"github.com/lockstepfs/lockstep/internal/semtest"
 	"github.com/lockstepfs/lockstep/materialize"
@@ -50,8 +51,10 @@ func streamExecution(t *testing.T) semtest.Execution {
 type streamEngine struct {
 	clickhouseEngine
 	dir     string
+	imports int
 	events  *eventlog.Log
 	gate    *gate.Gate
+	known   *identity.Publisher
 	sink    *materialize.Sink
 	present *present
 	replica *materialize.Replica
@@ -91,12 +94,19 @@ func (e *streamEngine) start(ctx context.Context) (err error) {
 		return e.changed
 	}
 	e.present = &present{Store: store, taken: map[uint64]feature.Time{}}
-	e.gate = gate.New(gate.Config{Catalog: catalog, Log: e.events, Dead: e.events, Logger: logger})
+	if e.ids, err = identity.Open(identity.Config{}); err != nil {
+		return err
+	}
 	e.sink = materialize.NewSink(materialize.SinkConfig{Log: e.events, History: history{e.store}, Logger: logger, Wait: time.Millisecond})
 	e.replica = materialize.NewReplica(materialize.ReplicaConfig{
 		Log: e.events, Past: past{e.store, e.sink}, Present: e.present, Catalog: catalog, Changed: changed, Logger: logger,
 	})
+	e.known = identity.NewPublisher(identity.PublisherConfig{
+		Index: e.ids, Log: e.events, Past: past{e.store, e.sink}, Catalog: catalog, Changed: changed, Logger: logger,
+	})
+	e.gate = gate.New(gate.Config{Catalog: catalog, Log: e.events, Identity: e.known, Dead: e.events, Logger: logger})
 	ctx, e.stop = context.WithCancel(ctx)
+	e.group.Go(func() error { return e.known.Run(ctx) })
 	e.group.Go(func() error { return store.Run(ctx) })
 	e.group.Go(func() error { return e.sink.Run(ctx) })
 	e.group.Go(func() error { return e.replica.Run(ctx) })
@@ -146,11 +156,11 @@ func (e *streamEngine) Push(ctx context.Context, m semtest.Message) (semtest.Rec
 	if err != nil {
 		return semtest.Receipt{}, err
 	}
-	e.seq = r.Seq
+	e.seq = max(e.seq, r.Seq)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err = e.replica.Wait(ctx, r.Seq)
-	return semtest.Receipt{Seq: r.Seq, Taken: e.present.takenAt(r.Seq)}, err
+	err = e.replica.Wait(ctx, e.seq)
+	return semtest.Receipt{Seq: r.Seq, Taken: e.present.takenAt(r.Seq), Duplicates: r.Duplicates, Conflicts: r.Conflicts}, err
 }
 
 // Import imports a file of JSON lines.
@@ -160,6 +170,8 @@ func (e *streamEngine) Import(ctx context.Context, m semtest.Message) (semtest.R
 	for i, row := range m.Rows {
 		lines[i] = row
 	}
+	e.imports++
+	lines = append(lines, bytes.Repeat([]byte(" "), e.imports)) // the same rows again are a file of other content (E2)
 	if err := os.WriteFile(path, bytes.Join(lines, []byte("\n")), 0o600); err != nil {
 		return semtest.Receipt{}, err
 	}
@@ -169,10 +181,17 @@ func (e *streamEngine) Import(ctx context.Context, m semtest.Message) (semtest.R
 	if err != nil {
 		return semtest.Receipt{}, err
 	}
-	e.seq = max(e.seq, r.Seq) // 0 when the same content was imported before
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return semtest.Receipt{Seq: e.seq}, e.replica.Wait(ctx, e.seq)
+	if _, e.seq, err = e.events.Bounds(ctx); err != nil { // there may be a barrier behind the record
+		return semtest.Receipt{}, err
+	}
+	receipt := semtest.Receipt{Seq: r.Seq}
+	if err := e.replica.Wait(ctx, e.seq); err != nil || len(req.Source.ID) == 0 {
+		return receipt, err
+	}
+	receipt.Duplicates, receipt.Conflicts, err = copies(ctx, e.store, req.Source, r.Generation)
+	return receipt, err
 }
 
 func (e *streamEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {

@@ -16,6 +16,8 @@ type world struct {
 	tiebreak bool
 	deleted  bool
 	known    bool
+	id       []string // E1; none as a rule
+	dedup    string
 	views    []worldView
 	mirrored bool // whether the service has the first view in a second role
 	instants []feature.Time
@@ -52,6 +54,10 @@ func drawWorld(t *rapid.T) *world {
 		mirrored: rapid.Bool().Draw(t, "role"),
 	}
 	w.drawColumns(t)
+	if rapid.IntRange(0, 2).Draw(t, "identity") == 2 {
+		w.id = rapid.SampledFrom([][]string{{"a"}, {"k1"}, {"k1", "a"}, {"a", "k2"}, {"ts"}, {"k2", "ts"}}).Draw(t, "id")
+		w.dedup = rapid.SampledFrom([]string{"0s", "1us", "1s", "2s", "3s", "7d"}).Draw(t, "dedup")
+	}
 	anchor := rapid.SampledFrom(anchors[:]).Draw(t, "anchor")
 	for i := range rapid.IntRange(2, 5).Draw(t, "instants") {
 		label := fmt.Sprintf("instant %d", i)
@@ -135,7 +141,12 @@ func (w *world) yaml() string {
 	for _, line := range []struct {
 		has  bool
 		text string
-	}{{w.tiebreak, "tiebreak: tie"}, {w.deleted, "deleted: gone"}, {w.known, "available_at: known"}} {
+	}{
+		{w.tiebreak, "tiebreak: tie"},
+		{w.deleted, "deleted: gone"},
+		{w.known, "available_at: known"},
+		{w.id != nil, "id: [" + strings.Join(w.id, ", ") + "]\ndedup: " + w.dedup},
+	} {
 		if line.has {
 			fmt.Fprintln(&b, line.text)
 		}

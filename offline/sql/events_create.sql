@@ -5,7 +5,8 @@ CREATE TABLE IF NOT EXISTS {{.Name}}
 {{- end}}
     _seq UInt64,
     _idx UInt32,
-    _gen UInt64
+    _gen UInt64,
+    _row UInt64
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM({{.EventTime}})

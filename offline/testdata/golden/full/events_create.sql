@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS `events_trips`
     `_available_at` DateTime64(6, 'UTC') DEFAULT fromUnixTimestamp64Micro(`_us__available_at`, 'UTC'),
     _seq UInt64,
     _idx UInt32,
-    _gen UInt64
+    _gen UInt64,
+    _row UInt64
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(`at`)
