@@ -1,8 +1,10 @@
 package feature
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -76,6 +78,7 @@ type Error struct {
 	Message string   `json:"message"`
 	Details []Detail `json:"details,omitempty"`
 	cause   error
+	full    string // Message and what Hide has kept from it; "" when that is nothing
 }
 
 // Sentinels for errors.Is, one a code.
@@ -89,13 +92,15 @@ var (
 	ErrBelowFloor  = &Error{Code: CodeBelowFloor}
 )
 
-// Error returns the message and every detail, a line each.
+// Error returns the message, with what Hide has kept from callers, and every detail, a line each. It is for logs and for
+// the terminal of whoever runs the process; Public is for everybody.
 func (e *Error) Error() string {
+	text := cmp.Or(e.full, e.Message)
 	if len(e.Details) == 0 {
-		return e.Message
+		return text
 	}
 	var b strings.Builder
-	b.WriteString(e.Message)
+	b.WriteString(text)
 	for _, d := range e.Details {
 		b.WriteString("\n  " + d.String())
 	}
@@ -111,10 +116,46 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the cause, if any.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Errorf makes an Error; a %w among the verbs becomes its cause.
+// Errorf makes an Error; a %w among the verbs becomes its cause. Its Message has the public text of errors among args.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
+	e := &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
+	public, differs := slices.Clone(args), false
+	for i, a := range args {
+		if arg, ok := a.(error); ok {
+			if text := Public(arg); text != arg.Error() {
+				public[i], differs = errors.New(text), true
+			}
+		}
+	}
+	if differs {
+		e.full, e.Message = e.Message, fmt.Errorf(format, public...).Error()
+	}
+	return e
+}
+
+// Hide returns err with a text for those who must not see its own, because it names addresses, say. Its Error has both.
+func Hide(err error, public string) error { return &hidden{err, public} }
+
+type hidden struct {
+	err    error
+	public string
+}
+
+func (h *hidden) Error() string { return h.public + ": " + h.err.Error() }
+
+func (h *hidden) Unwrap() error { return h.err }
+
+// Public returns the text of err without what Hide has kept from callers.
+func Public(err error) string {
+	text := err.Error()
+	if e, ok := errors.AsType[*Error](err); ok && e.full != "" {
+		return strings.Replace(text, e.full, e.Message, 1)
+	}
+	if h, ok := errors.AsType[*hidden](err); ok {
+		return strings.Replace(text, h.Error(), h.public, 1)
+	}
+	return text
 }
 
 // CodeOf returns the code of the first Error in err's tree, else CodeInternal; for nil it returns "".

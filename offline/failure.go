@@ -38,6 +38,12 @@ func failure(doing string, err error) error {
 	if _, ok := errors.AsType[*feature.Error](err); ok {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
+	if errors.Is(err, errSlow) {
+		return feature.Errorf(feature.CodeUnavailable, "offline store: %s: %w", doing, feature.Hide(err, errSlow.Error()))
+	}
+	if errors.Is(err, clickhouse.ErrAcquireConnTimeout) {
+		return feature.Errorf(feature.CodeOverloaded, "offline store: %s: all connections to ClickHouse are in use", doing)
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("offline store: %s: %w", doing, err)
 	}
@@ -45,13 +51,15 @@ func failure(doing string, err error) error {
 		switch e.Code {
 		case tooManyQueries, memoryLimitExceeded:
 			return feature.Errorf(feature.CodeOverloaded, "offline store: %s: %s", doing, message(e))
-		case timeoutExceeded, socketTimeout, networkError, tableIsReadOnly, allConnectionsTried, queryWasCancelled, keeperException:
+		case socketTimeout, networkError, allConnectionsTried, keeperException: // its own network, with addresses
+			return feature.Errorf(feature.CodeUnavailable, "offline store: %s: %w", doing, feature.Hide(err, "a part of ClickHouse cannot be reached"))
+		case timeoutExceeded, tableIsReadOnly, queryWasCancelled:
 			return feature.Errorf(feature.CodeUnavailable, "offline store: %s: %s", doing, message(e))
 		}
 		return fmt.Errorf("offline store: %s: %w", doing, err)
 	}
 	if unreachable(err) {
-		return feature.Errorf(feature.CodeUnavailable, "offline store: %s: ClickHouse cannot be reached: %w", doing, err)
+		return feature.Errorf(feature.CodeUnavailable, "offline store: %s: %w", doing, feature.Hide(err, "ClickHouse cannot be reached"))
 	}
 	return fmt.Errorf("offline store: %s: %w", doing, err)
 }
@@ -59,8 +67,7 @@ func failure(doing string, err error) error {
 func unreachable(err error) bool {
 	_, isNet := errors.AsType[net.Error](err)
 	_, isErrno := errors.AsType[syscall.Errno](err)
-	return isNet || isErrno || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, clickhouse.ErrAcquireConnTimeout)
+	return isNet || isErrno || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // refused turns an error of ClickHouse about the caller's own SQL into a CodeInvalid; other errors go through failure.

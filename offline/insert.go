@@ -2,6 +2,7 @@ package offline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -19,6 +20,13 @@ type insertion struct {
 
 // insert sends all rows as one block. The same token again adds nothing, whatever became of the first attempt.
 func (s *Store) insert(ctx context.Context, in insertion) (err error) {
+	ctx, cancel := inTime(ctx, insertLimit)
+	defer cancel()
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errSlow) {
+			err = fmt.Errorf("%w: %w", errSlow, err)
+		}
+	}()
 	names := make([]string, len(in.columns))
 	types := make([]clickhouse.ColumnNameAndType, len(in.columns))
 	for i, c := range in.columns {
@@ -32,7 +40,7 @@ func (s *Store) insert(ctx context.Context, in insertion) (err error) {
 	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings), clickhouse.WithColumnNamesAndTypes(types))
 	sql := fmt.Sprintf("INSERT INTO %s (%s)", quote(in.table), strings.Join(names, ", "))
-	batch, err := s.conn.PrepareBatch(ctx, sql)
+	batch, err := s.conn.conn.PrepareBatch(ctx, sql)
 	if err != nil {
 		return err
 	}

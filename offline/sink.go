@@ -48,6 +48,8 @@ func (s *Store) progress(ctx context.Context) (progress, error) {
 	if err != nil {
 		return progress{}, err
 	}
+	ctx, cancel := inTime(ctx, quickly)
+	defer cancel()
 	p := progress{logs: map[string]uint64{}}
 	batches := map[string]progress{}
 	err = s.each(ctx, query{"read the watermark", sql, nil}, func(rows driver.Rows) error {

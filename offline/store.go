@@ -19,7 +19,7 @@ import (
 type Store struct {
 	cfg     Config
 	options *clickhouse.Options
-	conn    driver.Conn
+	conn    *guarded
 	streams *semaphore.Weighted // connections that training sets may hold
 
 	mu      sync.Mutex
@@ -46,7 +46,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, feature.Errorf(feature.CodeInvalid, "open ClickHouse: %w", err)
 	}
 	s := &Store{
-		cfg: cfg, options: options, conn: conn, streams: semaphore.NewWeighted(int64(max(2, cfg.Connections-4))),
+		cfg: cfg, options: options, conn: newGuarded(conn, cfg), streams: semaphore.NewWeighted(int64(max(2, cfg.Connections-4))),
 		sources: map[string]*feature.Source{}, ties: map[string]bool{},
 	}
 	if err := s.dropLeftovers(ctx); err != nil {
@@ -69,10 +69,14 @@ func createDatabase(ctx context.Context, options *clickhouse.Options) error {
 }
 
 // Close ends all connections.
-func (s *Store) Close() error { return s.conn.Close() }
+func (s *Store) Close() error { return s.conn.conn.Close() }
 
 // Ping returns nil when ClickHouse answers.
-func (s *Store) Ping(ctx context.Context) error { return failure("ping", s.conn.Ping(ctx)) }
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := inTime(ctx, quickly)
+	defer cancel()
+	return failure("ping", s.conn.do(ctx, func() error { return s.conn.conn.Ping(ctx) }))
+}
 
 // Migrate brings the system tables to the newest version; see migrations.Up.
 func (s *Store) Migrate(ctx context.Context) error {
@@ -118,6 +122,8 @@ func (s *Store) known(ctx context.Context, name string) (*feature.Source, error)
 	if src := s.source(name); src != nil {
 		return src, nil
 	}
+	ctx, cancel := inTime(ctx, quickly)
+	defer cancel()
 	var exists uint8
 	if err := s.conn.QueryRow(ctx, "EXISTS TABLE "+quote(eventTable(name))).Scan(&exists); err != nil {
 		return nil, failure("look for the event table of "+name, err)

@@ -17,6 +17,8 @@ func (s *Store) Generations(ctx context.Context, source string, seq uint64) ([]u
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := inTime(ctx, quickly)
+	defer cancel()
 	var generations []uint64
 	err = s.conn.QueryRow(ctx, sql, clickhouse.Named("source", source), clickhouse.Named("seq", seq)).Scan(&generations)
 	return generations, failure("read the generations of "+source, err)

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,6 +100,10 @@ func spare(buf []byte) []byte {
 // again for the log's patience while the servers do not answer: the ids keep a repetition from being stored
 // twice.
 func (l *Log) send(ctx context.Context, stream string, msgs []*nats.Msg) (uint64, error) {
+	if err := l.breaker.Allow(ctx); err != nil {
+		return 0, feature.Errorf(feature.CodeUnavailable, "publish, nothing was published: %w", err)
+	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Patience)
 	defer cancel()
 	from := l.acked.Load()
@@ -107,6 +112,7 @@ func (l *Log) send(ctx context.Context, stream string, msgs []*nats.Msg) (uint64
 		seq, err := l.try(ctx, stream, msgs)
 		if err == nil {
 			l.reached(stream, seq)
+			l.breaker.Note(nil)
 			return seq, nil
 		}
 		v := judge(err)
@@ -120,6 +126,9 @@ func (l *Log) send(ctx context.Context, stream string, msgs []*nats.Msg) (uint64
 		sure = sure && v.sure
 		if !v.final && wait(ctx, pause) {
 			continue
+		}
+		if !v.final && caller.Err() == nil {
+			l.breaker.Note(err) // no answer for as long as we wait for one
 		}
 		if sure {
 			return 0, v.error("publish, nothing was published", err)
@@ -234,17 +243,14 @@ func readAck(data []byte, stream string) (uint64, error) {
 // verdict is what an error of one try means.
 type verdict struct {
 	code   feature.Code
-	text   string // says more than the error; may be ""
+	text   string // what callers are told; "" when the servers did not answer
 	sure   bool   // nothing was stored by this try
 	final  bool   // trying again is of no use
 	stored bool   // an earlier try was stored
 }
 
 func (v verdict) error(doing string, err error) error {
-	if v.text != "" {
-		doing += ": " + v.text
-	}
-	return feature.Errorf(v.code, "%s: %w", doing, err)
+	return feature.Errorf(v.code, "%s: %w", doing, feature.Hide(err, cmp.Or(v.text, "NATS does not answer")))
 }
 
 func judge(err error) verdict {
@@ -258,22 +264,23 @@ func judge(err error) verdict {
 	case errors.Is(err, nats.ErrConnectionClosed):
 		v.final = true
 	case errors.Is(err, nats.ErrMaxPayload):
-		v = verdict{code: feature.CodeTooLarge, sure: true, final: true}
+		v = verdict{code: feature.CodeTooLarge, text: "the message is too large for NATS", sure: true, final: true}
 	}
 	return v
 }
 
 func judgeAPI(err *jetstream.APIError) verdict {
-	v := verdict{code: feature.CodeUnavailable, sure: true, final: true}
+	v := verdict{code: feature.CodeUnavailable, text: "NATS refuses it now", sure: true, final: true}
 	switch err.ErrorCode {
 	case codeStoreFailed:
+		v.text = "NATS cannot store it, as when a disk is full"
 		if err.Description == descriptionFull {
 			v.code, v.text = feature.CodeOverloaded, "the log is full; raise its limit, or wait until what is read is trimmed"
 		}
 	case codeNoResources, codeAccountFull:
 		v.code, v.text = feature.CodeOverloaded, "NATS has no room for more"
 	case codeTooLarge:
-		v.code = feature.CodeTooLarge
+		v.code, v.text = feature.CodeTooLarge, "the message is too large for NATS"
 	case codeWrongLast, codeWrongLastOf:
 		v.code = feature.CodeConflict
 	case codeDuplicate:

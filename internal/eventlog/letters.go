@@ -45,7 +45,7 @@ func (l *Log) Letters(ctx context.Context, q LetterQuery) ([]Letter, error) {
 	}
 	consumer, err := l.js.CreateConsumer(ctx, deadName, cfg)
 	if err != nil {
-		return nil, feature.Errorf(feature.CodeUnavailable, "read refused rows: %w", err)
+		return nil, feature.Errorf(feature.CodeUnavailable, "read refused rows: %w", away(err))
 	}
 	defer func() { _ = l.js.DeleteConsumer(context.WithoutCancel(ctx), deadName, consumer.CachedInfo().Name) }()
 	var letters []Letter
@@ -96,7 +96,7 @@ func (l *Log) EachLetter(ctx context.Context, q LetterQuery) iter.Seq2[Letter, e
 func (l *Log) fetchLetters(ctx context.Context, consumer jetstream.Consumer) (letters []Letter, left uint64, err error) {
 	fetched, err := consumer.FetchNoWait(lettersSent)
 	if err != nil {
-		return nil, 0, feature.Errorf(feature.CodeUnavailable, "read refused rows: %w", err)
+		return nil, 0, feature.Errorf(feature.CodeUnavailable, "read refused rows: %w", away(err))
 	}
 	for msg := range fetched.Messages() {
 		meta, err := msg.Metadata()
@@ -107,7 +107,7 @@ func (l *Log) fetchLetters(ctx context.Context, consumer jetstream.Consumer) (le
 		letters = append(letters, l.readLetter(meta.Sequence.Stream, meta.Timestamp, msg.Headers(), msg.Data()))
 	}
 	if err := cmp.Or(fetched.Error(), ctx.Err()); err != nil {
-		return nil, 0, feature.Errorf(feature.CodeUnavailable, "read refused rows: %w", err)
+		return nil, 0, feature.Errorf(feature.CodeUnavailable, "read refused rows: %w", away(err))
 	}
 	return letters, left, nil
 }
@@ -116,14 +116,14 @@ func (l *Log) fetchLetters(ctx context.Context, consumer jetstream.Consumer) (le
 func (l *Log) Letter(ctx context.Context, seq uint64) (Letter, error) {
 	s, err := l.js.Stream(ctx, deadName)
 	if err != nil {
-		return Letter{}, feature.Errorf(feature.CodeUnavailable, "read refused row %d: %w", seq, err)
+		return Letter{}, feature.Errorf(feature.CodeUnavailable, "read refused row %d: %w", seq, away(err))
 	}
 	m, err := s.GetMsg(ctx, seq)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return Letter{}, feature.Errorf(feature.CodeNotFound, "there is no dead letter %d: it was never there, or was taken or dropped", seq)
 	case err != nil:
-		return Letter{}, feature.Errorf(feature.CodeUnavailable, "read refused row %d: %w", seq, err)
+		return Letter{}, feature.Errorf(feature.CodeUnavailable, "read refused row %d: %w", seq, away(err))
 	}
 	return l.readLetter(m.Sequence, m.Time, m.Header, m.Data), nil
 }
@@ -152,11 +152,11 @@ func headerText(h nats.Header, name string) string {
 func (l *Log) Discard(ctx context.Context, seqs ...uint64) error {
 	s, err := l.js.Stream(ctx, deadName)
 	if err != nil {
-		return feature.Errorf(feature.CodeUnavailable, "discard refused rows: %w", err)
+		return feature.Errorf(feature.CodeUnavailable, "discard refused rows: %w", away(err))
 	}
 	for _, seq := range seqs {
 		if err := s.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-			return feature.Errorf(feature.CodeUnavailable, "discard refused row %d: %w", seq, err)
+			return feature.Errorf(feature.CodeUnavailable, "discard refused row %d: %w", seq, away(err))
 		}
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/breaker"
 )
 
 // Log is the ordered log of events. Its methods are safe for concurrent use. Close it.
@@ -31,6 +34,7 @@ type Log struct {
 	next    atomic.Uint64     // number of the next message
 	acked   atomic.Uint64     // a sequence that the log has reached: a repetition of a publish lies behind it
 	tries   tries
+	breaker *breaker.Breaker
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the committers have ended
 }
@@ -45,6 +49,15 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{cfg: cfg, name: rand.Text()[:13], done: make(chan struct{})}
+	l.breaker = breaker.New(breaker.Config{
+		Name: "the log", Logger: cfg.Logger,
+		Failures: 1,                      // which is that of all tries within Patience
+		Pause:    250 * time.Millisecond, // without a connection a probe fails at once
+		Probe: func(ctx context.Context) error {
+			_, _, err := l.Bounds(ctx)
+			return err
+		},
+	})
 	if err := l.open(ctx); err != nil {
 		l.disconnect()
 		return nil, err
@@ -112,8 +125,8 @@ func (l *Log) connect() error {
 			l.cfg.Logger.Warn("nats client", slog.Any("error", err))
 		}),
 	}
-	url := l.cfg.URL
-	if url == "" {
+	servers := l.cfg.URL
+	if servers == "" {
 		s, err := startServer(l.cfg)
 		if err != nil {
 			return err
@@ -127,7 +140,7 @@ func (l *Log) connect() error {
 	if l.cfg.TLS != nil {
 		opts = append(opts, func(o *nats.Options) error { o.TLSConfig = l.cfg.TLS; return nil })
 	}
-	conn, err := nats.Connect(url, opts...)
+	conn, err := nats.Connect(servers, opts...)
 	if err != nil {
 		return feature.Errorf(feature.CodeUnavailable, "connect to NATS at %s: %w", l.where(), err)
 	}
@@ -135,12 +148,19 @@ func (l *Log) connect() error {
 	return nil
 }
 
-// where names the servers for people.
+// where names the servers for people, without passwords.
 func (l *Log) where() string {
-	if l.cfg.URL != "" {
-		return l.cfg.URL
+	if l.cfg.URL == "" {
+		return l.cfg.Dir
 	}
-	return l.cfg.Dir
+	var urls []string
+	for s := range strings.SplitSeq(l.cfg.URL, ",") {
+		if u, err := url.Parse(strings.TrimSpace(s)); err == nil {
+			s = u.Redacted()
+		}
+		urls = append(urls, s)
+	}
+	return strings.Join(urls, ",")
 }
 
 // Close ends the log: publishes that wait are finished first, later ones fail. An embedded server is stopped.
@@ -163,6 +183,14 @@ func (l *Log) disconnect() {
 	if l.server != nil {
 		l.server.stop()
 	}
+}
+
+// Failure returns why publishes fail at once, or nil while they are made.
+func (l *Log) Failure() error {
+	if err := l.breaker.Failure(); err != nil {
+		return away(err)
+	}
+	return nil
 }
 
 // ID returns the identity of the log, made when its stream was. Sequences of logs with different IDs do not

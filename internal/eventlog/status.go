@@ -29,14 +29,14 @@ func (l *Log) bounds(ctx context.Context, stream string) (first, last uint64, er
 func (l *Log) info(ctx context.Context, stream string, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
 	s, err := l.js.Stream(ctx, stream)
 	if err != nil {
-		return nil, feature.Errorf(feature.CodeUnavailable, "ask NATS for stream %s: %w", stream, err)
+		return nil, feature.Errorf(feature.CodeUnavailable, "ask NATS for stream %s: %w", stream, away(err))
 	}
 	if len(opts) == 0 {
 		return s.CachedInfo(), nil
 	}
 	info, err := s.Info(ctx, opts...)
 	if err != nil {
-		return nil, feature.Errorf(feature.CodeUnavailable, "ask NATS for stream %s: %w", stream, err)
+		return nil, feature.Errorf(feature.CodeUnavailable, "ask NATS for stream %s: %w", stream, away(err))
 	}
 	return info, nil
 }
@@ -45,18 +45,21 @@ func (l *Log) info(ctx context.Context, stream string, opts ...jetstream.StreamI
 func (l *Log) lastOf(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
 	s, err := l.js.Stream(ctx, logName)
 	if err != nil {
-		return nil, feature.Errorf(feature.CodeUnavailable, "ask NATS for stream %s: %w", logName, err)
+		return nil, feature.Errorf(feature.CodeUnavailable, "ask NATS for stream %s: %w", logName, away(err))
 	}
 	m, err := s.GetLastMsgForSubject(ctx, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, nil
 	case err != nil:
-		return nil, feature.Errorf(feature.CodeUnavailable, "read last message on %s: %w", subject, err)
+		return nil, feature.Errorf(feature.CodeUnavailable, "read last message on %s: %w", subject, away(err))
 	default:
 		return m, nil
 	}
 }
+
+// away hides what the client of NATS says from callers: it may name addresses and folders.
+func away(err error) error { return feature.Hide(err, "NATS does not answer") }
 
 // Lag returns how many entries the log has behind seq: what a reader that has applied seq has yet to read.
 func (l *Log) Lag(ctx context.Context, seq uint64) (uint64, error) {
@@ -66,6 +69,9 @@ func (l *Log) Lag(ctx context.Context, seq uint64) (uint64, error) {
 
 // Healthy returns nil if the log can be reached and has room.
 func (l *Log) Healthy(ctx context.Context) error {
+	if err := l.breaker.Allow(ctx); err != nil {
+		return err
+	}
 	s, err := l.Stats(ctx)
 	if err != nil {
 		return err
@@ -137,12 +143,12 @@ func (l *Log) Since(ctx context.Context, at time.Time) (uint64, error) {
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
 	})
 	if err != nil {
-		return 0, feature.Errorf(feature.CodeUnavailable, "%s: %w", doing, err)
+		return 0, feature.Errorf(feature.CodeUnavailable, "%s: %w", doing, away(err))
 	}
 	defer l.forget(ctx, logName, consumer)
 	found, err := consumer.FetchNoWait(1)
 	if err != nil {
-		return 0, feature.Errorf(feature.CodeUnavailable, "%s: %w", doing, err)
+		return 0, feature.Errorf(feature.CodeUnavailable, "%s: %w", doing, away(err))
 	}
 	if m, ok := <-found.Messages(); ok {
 		meta, err := m.Metadata()
@@ -152,7 +158,7 @@ func (l *Log) Since(ctx context.Context, at time.Time) (uint64, error) {
 		return meta.Sequence.Stream, nil
 	}
 	if err := found.Error(); err != nil {
-		return 0, feature.Errorf(feature.CodeUnavailable, "%s: %w", doing, err)
+		return 0, feature.Errorf(feature.CodeUnavailable, "%s: %w", doing, away(err))
 	}
 	return last + 1, nil // what came since then is younger
 }
@@ -176,7 +182,7 @@ func (l *Log) purge(ctx context.Context, stream string, seq uint64) error {
 		err = s.Purge(ctx, jetstream.WithPurgeSequence(seq))
 	}
 	if err != nil {
-		return fmt.Errorf("trim stream %s: %w", stream, err)
+		return feature.Errorf(feature.CodeUnavailable, "trim stream %s: %w", stream, away(err))
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (l *Log) checkServer(ctx context.Context) error {
 	}
 	if l.server == nil && l.cfg.Durability == Fsync {
 		l.cfg.Logger.Warn("durability of nats cannot be checked from here: set sync_interval: always in the servers' jetstream block",
-			slog.String("url", l.cfg.URL), slog.String("durability", string(l.cfg.Durability)))
+			slog.String("url", l.where()), slog.String("durability", string(l.cfg.Durability)))
 	}
 	return nil
 }

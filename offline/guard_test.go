@@ -1,0 +1,109 @@
+package offline_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/chtest"
+	"github.com/lockstepfs/lockstep/offline"
+)
+
+// line is the way to the engine; it can be cut.
+type line struct {
+	dial func(context.Context, string) (net.Conn, error)
+
+	mu    sync.Mutex
+	down  bool
+	dials int
+	open  []net.Conn
+}
+
+func (l *line) set(down bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = down
+	if down {
+		for _, c := range l.open {
+			_ = c.Close()
+		}
+		l.open = nil
+	}
+}
+
+func (l *line) dialContext(ctx context.Context, addr string) (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dials++
+	if l.down {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.Join(io.EOF, errors.New("10.1.2.3:9000 is down"))}
+	}
+	c, err := l.dial(ctx, addr)
+	if err == nil {
+		l.open = append(l.open, c)
+	}
+	return c, err
+}
+
+func (l *line) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dials
+}
+
+// TestAway cuts the line to ClickHouse: calls fail, soon without trying, none names an address, and all is well after it is
+// back.
+func TestAway(t *testing.T) {
+	engine := chtest.Engine(t)
+	l := &line{dial: engine.DialContext}
+	s, err := offline.Open(t.Context(), offline.Config{Dial: l.dialContext, Database: chtest.Database(t, engine), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.set(true)
+	for range 4 {
+		_, err := s.Watermark(t.Context())
+		if feature.CodeOf(err) != feature.CodeUnavailable || strings.Contains(feature.Public(err), "10.1.2.3") {
+			t.Fatalf("Watermark = %v, publicly %q, want %s without the address", err, feature.Public(err), feature.CodeUnavailable)
+		}
+	}
+	if err := s.Failure(); err == nil || !strings.Contains(err.Error(), "10.1.2.3") {
+		t.Errorf("Failure = %v, want one that names the address", err)
+	}
+	before := l.count()
+	for range 100 {
+		if _, err := s.Watermark(t.Context()); feature.CodeOf(err) != feature.CodeUnavailable {
+			t.Fatalf("Watermark = %v, want %s", err, feature.CodeUnavailable)
+		}
+	}
+	if n := l.count() - before; n > 5 {
+		t.Errorf("100 calls dialled %d times, want them to fail at once", n)
+	}
+	l.set(false)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for s.Failure() != nil {
+		_, _ = s.Watermark(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("it does not come back")
+		}
+	}
+	if _, err := s.Watermark(ctx); err != nil {
+		t.Errorf("Watermark = %v", err)
+	}
+}
