@@ -27,6 +27,8 @@ type LogStatus struct {
 	ID         string `json:"id"`
 	First      uint64 `json:"first"`
 	Last       uint64 `json:"last"`
+	Bytes      uint64 `json:"bytes"`
+	MaxBytes   int64  `json:"max_bytes" doc:"that it may take; 0 when it has no limit"`
 	Durability string `json:"durability"`
 }
 
@@ -34,6 +36,7 @@ type LogStatus struct {
 type SinkStatus struct {
 	Watermark feature.Cut `json:"watermark"`
 	Behind    uint64      `json:"behind" doc:"log entries that are not in ClickHouse yet"`
+	LagMS     int64       `json:"lag_ms" doc:"for how long it has been behind"`
 }
 
 // ReplicaStatus describes the replica.
@@ -185,5 +188,6 @@ type SQLResponse struct {
 
 // Health is the body of the health and readiness checks.
 type Health struct {
-	Status string `json:"status" doc:"ok"`
+	Status   string   `json:"status" doc:"ok, or degraded: reads are answered, and something does not work as it should"`
+	Degraded []string `json:"degraded,omitempty" doc:"what does not work as it should, in words"`
 }

@@ -35,6 +35,7 @@ type Config struct {
 	Querier      Querier
 	Lag          func() time.Duration            // how long the replica has been behind the log; nil: 0
 	Ready        func(ctx context.Context) error // why the process does not answer reads yet; nil: it does
+	Degraded     func() []string                 // what does not work as it should, though the process is ready
 	Schema       []byte                          // JSON Schema of definitions
 	AllowSQL     bool                            // clients may send queries
 	Version      string
@@ -65,6 +66,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Ready == nil {
 		c.Ready = func(context.Context) error { return nil }
+	}
+	if c.Degraded == nil {
+		c.Degraded = func() []string { return nil }
 	}
 	return c
 }

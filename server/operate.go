@@ -25,7 +25,11 @@ func (s *Server) ready(c *gin.Context) error {
 	if err := s.cfg.Ready(c.Request.Context()); err != nil {
 		return feature.Errorf(feature.CodeUnavailable, "not ready: %w", err)
 	}
-	writeJSON(c, http.StatusOK, api.Health{Status: "ok"})
+	h := api.Health{Status: "ok", Degraded: s.cfg.Degraded()}
+	if len(h.Degraded) > 0 {
+		h.Status = "degraded"
+	}
+	writeJSON(c, http.StatusOK, h)
 	return nil
 }
 

@@ -95,10 +95,14 @@ func (a *app) printStatus(s *api.Status) error {
 		{"registry", fmt.Sprintf("revision %d", s.Revision)},
 	}
 	if s.Log != nil {
-		rows = append(rows, []string{"log", fmt.Sprintf("%s, sequences %d to %d, durability %s", s.Log.ID, s.Log.First, s.Log.Last, s.Log.Durability)})
+		text := fmt.Sprintf("%s, sequences %d to %d, durability %s", s.Log.ID, s.Log.First, s.Log.Last, s.Log.Durability)
+		if s.Log.MaxBytes > 0 {
+			text += fmt.Sprintf(", %.0f%% full", 100*float64(s.Log.Bytes)/float64(s.Log.MaxBytes))
+		}
+		rows = append(rows, []string{"log", text})
 	}
 	if s.Sink != nil {
-		rows = append(rows, []string{"clickhouse", fmt.Sprintf("covers sequence %d, %d behind", s.Sink.Watermark.Seq, s.Sink.Behind)})
+		rows = append(rows, []string{"clickhouse", fmt.Sprintf("covers sequence %d, %d behind, lag %d ms", s.Sink.Watermark.Seq, s.Sink.Behind, s.Sink.LagMS)})
 	}
 	if s.Replica != nil {
 		rows = append(rows, []string{"replica", fmt.Sprintf("at sequence %d, %d behind, lag %d ms", s.Replica.Position.Seq, s.Replica.Behind, s.Replica.LagMS)})

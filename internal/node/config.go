@@ -51,6 +51,7 @@ type Config struct {
 	AllowSQL   bool        // spines and queries in SQL from clients
 	ClientTLS  *tls.Config // towards NATS and ClickHouse, where their URLs ask for TLS; nil for the system's authorities
 	Version    string
+	Now        func() time.Time // default time.Now
 	Logger     *slog.Logger
 }
 
@@ -70,6 +71,9 @@ func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:7600")
 	c.LogBytes = cmp.Or(c.LogBytes, 64<<30)
 	c.CacheBytes = cmp.Or(c.CacheBytes, 256<<20)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if len(c.Roles) == 0 {
 		c.Roles = Roles()
 	}

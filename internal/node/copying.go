@@ -27,9 +27,9 @@ func (n *Node) openCopying(ctx context.Context) (err error) {
 	if n.copying.board, err = board.Open(ctx, n.log.JetStream(), n.logger); err != nil {
 		return err
 	}
-	n.copying.copier = &materialize.Copier{Tables: n.offline, Log: n.log, Covered: n.covered, Hold: n.copying.board.Hold, Logger: n.logger, Now: time.Now}
+	n.copying.copier = &materialize.Copier{Tables: n.offline, Log: n.log, Covered: n.covered, Hold: n.copying.board.Hold, Logger: n.logger, Now: n.cfg.Now}
 	n.copying.scheduler = &materialize.Scheduler{
-		Catalog: n.registry.Catalog, Changed: n.registry.Changed, Logger: n.logger, Now: time.Now,
+		Catalog: n.registry.Catalog, Changed: n.registry.Changed, Logger: n.logger, Now: n.cfg.Now,
 		Copy: func(ctx context.Context, src *feature.Source) error {
 			_, err := n.copySource(ctx, src, nil)
 			return err
@@ -47,7 +47,7 @@ func (n *Node) copySource(ctx context.Context, src *feature.Source, read func(ro
 	}
 	o := board.Outcome{Source: src.Name, At: time.Now().UTC(), Took: time.Since(began), Copied: did.Copied}
 	if err != nil {
-		o.Error = err.Error()
+		o.Error = feature.Public(err)
 	}
 	telling, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

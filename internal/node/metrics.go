@@ -9,6 +9,9 @@ func (n *Node) collectors() []prometheus.Collector {
 	}
 	out := []prometheus.Collector{
 		gauge("offline_watermark_sequence", "Log sequence that ClickHouse covers.", func() float64 { return float64(n.covered.Watermark().Seq) }),
+		gauge("offline_lag_seconds", "For how long ClickHouse has been behind the log.", func() float64 { return n.historyLag.behind().Seconds() }),
+		gauge("log_head_sequence", "Last sequence of the log.", func() float64 { return float64(n.head.last()) }),
+		gauge("log_full_ratio", "Share of the log that is full.", n.head.full),
 		gauge("registry_revision", "Revision of the definitions in use.", func() float64 { return float64(n.registry.Catalog().Revision) }),
 	}
 	if n.ids != nil {
@@ -17,7 +20,6 @@ func (n *Node) collectors() []prometheus.Collector {
 	if n.online != nil {
 		out = append(out,
 			gauge("replica_sequence", "Log sequence that the replica has applied.", func() float64 { return float64(n.online.Position().Seq) }),
-			gauge("log_head_sequence", "Last sequence of the log.", func() float64 { return float64(n.lag.head.Load()) }),
 			gauge("replica_lag_seconds", "For how long the replica has been behind the log.", func() float64 { return n.lag.behind().Seconds() }),
 			freshness{n},
 		)

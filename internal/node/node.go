@@ -34,25 +34,27 @@ type Node struct {
 	started time.Time
 	lock    *lock
 
-	engine   *chdb.Engine // nil with a ClickHouse URL
-	log      *eventlog.Log
-	registry *registry.Registry
-	offline  *offline.Store
-	covered  Covered
-	sink     *materialize.Sink // nil without the role sink
-	trimmer  *materialize.Trimmer
-	follower *materialize.Follower
-	online   *online.Store // nil without the role serve
-	replica  *materialize.Replica
-	lag      *lag
-	ready    atomic.Bool // the replica had everything once
-	serving  serving
-	ids      *identity.Index     // nil without the role ingest
-	known    *identity.Publisher // brings rows of sources with an id into the log
-	gate     *gate.Gate
-	importer *materialize.Importer
-	copying  copying
-	server   *server.Server
+	engine     *chdb.Engine // nil with a ClickHouse URL
+	log        *eventlog.Log
+	registry   *registry.Registry
+	offline    *offline.Store
+	covered    Covered
+	historyLag *lag              // of what ClickHouse covers
+	sink       *materialize.Sink // nil without the role sink
+	trimmer    *materialize.Trimmer
+	follower   *materialize.Follower
+	online     *online.Store // nil without the role serve
+	replica    *materialize.Replica
+	head       *head
+	lag        *lag        // of the replica
+	ready      atomic.Bool // the replica had everything once
+	serving    serving
+	ids        *identity.Index     // nil without the role ingest
+	known      *identity.Publisher // brings rows of sources with an id into the log
+	gate       *gate.Gate
+	importer   *materialize.Importer
+	copying    copying
+	server     *server.Server
 
 	stopEngine func()
 }
@@ -160,15 +162,17 @@ func (n *Node) openMovers(context.Context) error {
 	if n.cfg.has(Sink) {
 		n.sink = materialize.NewSink(materialize.SinkConfig{Log: n.log, History: History{n.offline}, Logger: n.logger})
 		n.covered = n.sink
-		n.trimmer = materialize.NewTrimmer(materialize.TrimmerConfig{Log: n.log, Watermark: n.sink.Watermark, Age: n.cfg.LogAge, Logger: n.logger})
+		n.trimmer = materialize.NewTrimmer(materialize.TrimmerConfig{Log: n.log, Watermark: n.sink.Watermark, Age: n.cfg.LogAge, Now: n.cfg.Now, Logger: n.logger})
 	} else {
 		n.follower = materialize.NewFollower(n.offline, n.logger)
 		n.covered = n.follower
 	}
+	n.head = &head{extent: n.log.Extent}
+	n.historyLag = n.head.follow(n.covered.Watermark)
 	if err := n.openGate(); err != nil {
 		return err
 	}
-	n.importer = &materialize.Importer{Archive: n.offline, Log: n.log, Dead: n.log, Logger: n.logger, Now: time.Now}
+	n.importer = &materialize.Importer{Archive: n.offline, Log: n.log, Dead: n.log, Logger: n.logger, Now: n.cfg.Now}
 	if !n.cfg.has(Serve) {
 		return nil
 	}
@@ -180,13 +184,13 @@ func (n *Node) openMovers(context.Context) error {
 	n.replica = materialize.NewReplica(materialize.ReplicaConfig{
 		Log: n.log, Past: Past{n.offline, n.covered}, Present: n.online, Catalog: n.registry.Catalog, Changed: n.registry.Changed, Logger: n.logger,
 	})
-	n.lag = &lag{bounds: n.log.Bounds, position: n.online.Position, now: time.Now}
+	n.lag = n.head.follow(n.online.Position)
 	return nil
 }
 
 // openGate opens what takes rows in, and for sources with an id what tells which of them are events.
 func (n *Node) openGate() (err error) {
-	cfg := gate.Config{Catalog: n.registry.Catalog, Log: n.log, Dead: n.log, Inbox: n.log, Again: n.log, Now: time.Now, Logger: n.logger}
+	cfg := gate.Config{Catalog: n.registry.Catalog, Log: n.log, Dead: n.log, Inbox: n.log, Again: n.log, Now: n.cfg.Now, Logger: n.logger}
 	if n.cfg.has(Ingest) {
 		if n.ids, err = identity.Open(identity.Config{Dir: filepath.Join(n.cfg.Data, "identity"), Logger: n.logger}); err != nil {
 			return err
@@ -206,6 +210,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.registry.Run(running) })
 	group.Go(func() error { return n.follow(running) })
+	group.Go(func() error { return n.head.run(running) })
 	group.Go(func() error { return n.server.Run(running) })
 	if n.sink != nil {
 		group.Go(func() error { return n.sink.Run(running) })
@@ -221,7 +226,6 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.online != nil {
 		group.Go(func() error { return n.online.Run(running) })
 		group.Go(func() error { return n.replica.Run(running) })
-		group.Go(func() error { return n.lag.run(running) })
 		group.Go(func() error { return n.copying.board.Report(running, n.standing) })
 	}
 	err := group.Wait()

@@ -35,7 +35,7 @@ func (n *Node) Lookup(ctx context.Context, l *feature.Lookup, path feature.Path)
 	case errors.Is(err, feature.ErrBelowFloor):
 		return n.lookupOffline(ctx, l, "")
 	case errors.Is(err, feature.ErrUnavailable):
-		return n.lookupOffline(ctx, l, err.Error())
+		return n.lookupOffline(ctx, l, feature.Public(err))
 	default:
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (n *Node) lookupOffline(ctx context.Context, l *feature.Lookup, why string)
 		a.Stale = append(a.Stale, why)
 	}
 	if err := n.covered.Failure(); err != nil {
-		a.Stale = append(a.Stale, fmt.Sprintf("the history ends at sequence %d: %v", cut.Seq, err))
+		a.Stale = append(a.Stale, fmt.Sprintf("the history ends at sequence %d: %s", cut.Seq, feature.Public(err)))
 	}
 	return a, nil
 }

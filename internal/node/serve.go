@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/registry"
 	"github.com/lockstepfs/lockstep/server"
 )
@@ -13,7 +12,7 @@ import (
 func (n *Node) openServer(ctx context.Context) error {
 	cfg := server.Config{
 		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Serving: n.Serving, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n}, Materializer: materializer{n}, Letters: letters{n},
-		Ready: n.readiness, Schema: registry.Schema(), AllowSQL: n.cfg.AllowSQL, Version: n.cfg.Version,
+		Ready: n.readiness, Degraded: n.degraded, Now: n.cfg.Now, Schema: registry.Schema(), AllowSQL: n.cfg.AllowSQL, Version: n.cfg.Version,
 		Collectors: n.collectors(), Logger: n.logger, TempDir: n.uploads(),
 		Tokens: n.cfg.Tokens, TLS: n.cfg.TLS, Limits: n.cfg.Limits,
 	}
@@ -41,21 +40,5 @@ func (n *Node) Announce() error {
 	if err := n.lock.announce(n.URL()); err != nil {
 		return fmt.Errorf("write the server's URL into the data folder: %w", err)
 	}
-	return nil
-}
-
-// readiness says why the process does not answer reads yet, or nil. Views that come later do not take it back: they
-// are filled beside what is served.
-func (n *Node) readiness(context.Context) error {
-	if n.online == nil || n.ready.Load() {
-		return nil
-	}
-	if n.replica.Adopted() == nil {
-		return feature.Errorf(feature.CodeUnavailable, "the replica has not reached the log yet")
-	}
-	if joining := n.replica.Joining(); len(joining) > 0 {
-		return feature.Errorf(feature.CodeUnavailable, "loading the history of %s and %d more", joining[0].View, len(joining)-1)
-	}
-	n.ready.Store(true)
 	return nil
 }

@@ -2,52 +2,42 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/lockstepfs/lockstep/api"
+	"github.com/lockstepfs/lockstep/feature"
 )
 
 // operator tells how the process is.
 type operator struct{ *Node }
 
 func (n operator) Status(ctx context.Context) (*api.Status, error) {
-	s := &api.Status{Version: n.cfg.Version, Started: n.started, Revision: n.registry.Catalog().Revision, Stale: []string{}}
+	n.head.look(ctx)
+	s := &api.Status{Version: n.cfg.Version, Started: n.started, Revision: n.registry.Catalog().Revision, Stale: n.degraded()}
 	for _, r := range n.cfg.Roles {
 		s.Roles = append(s.Roles, string(r))
 	}
-	stats, err := n.log.Stats(ctx)
-	if err != nil {
-		s.Stale = append(s.Stale, "the log cannot be reached: "+err.Error())
-	} else {
-		s.Log = &api.LogStatus{ID: n.log.ID(), First: stats.First, Last: stats.Last, Durability: string(n.log.Durability())}
+	s.Log = n.logStatus()
+	ctx, cancel := context.WithTimeout(ctx, waitForLog)
+	defer cancel()
+	if stats, err := n.log.Stats(ctx); err == nil { // else what is stale says so
 		s.DeadLetters = &api.DeadLettersStatus{}
 		for _, count := range stats.Dead {
 			s.DeadLetters.Count += count
 		}
 	}
 	if n.ids != nil {
-		s.Identity = n.identityStatus(stats.Last)
-		if err := n.known.Failure(); err != nil && !errors.Is(err, context.Canceled) {
-			s.Stale = append(s.Stale, "the index of ids does not follow the log: "+err.Error())
-		}
+		s.Identity = n.identityStatus(n.head.last())
 	}
-	mark := n.covered.Watermark()
-	s.Sink = &api.SinkStatus{Watermark: mark, Behind: stats.Last - min(stats.Last, mark.Seq)}
-	if err := n.covered.Failure(); err != nil {
-		s.Stale = append(s.Stale, "ClickHouse does not follow the log: "+err.Error())
-	}
+	s.Sink = &api.SinkStatus{Watermark: n.covered.Watermark(), Behind: n.historyLag.entries(), LagMS: n.historyLag.behind().Milliseconds()}
 	if n.online != nil {
-		s.Replica = n.replicaStatus(stats.Last)
-		s.Stale = append(append(s.Stale, n.staleness()...), n.Serving().Behind()...)
-		if err := n.replica.Failure(); err != nil && !errors.Is(err, context.Canceled) {
-			s.Stale = append(s.Stale, "the replica stopped: "+err.Error())
-		}
+		s.Replica = n.replicaStatus()
 	}
+	var err error
 	if s.Copies, err = n.copies(ctx); err != nil {
-		s.Stale = append(s.Stale, "how copies of tables went cannot be read: "+err.Error())
+		s.Stale = append(s.Stale, "how copies of tables went cannot be read: "+feature.Public(err))
 	}
 	for _, c := range s.Copies {
 		if c.Error != "" {
@@ -57,9 +47,18 @@ func (n operator) Status(ctx context.Context) (*api.Status, error) {
 	return s, nil
 }
 
-func (n operator) replicaStatus(head uint64) *api.ReplicaStatus {
+// logStatus describes the log as it last answered.
+func (n operator) logStatus() *api.LogStatus {
+	e := n.head.seen.Load()
+	if e == nil {
+		return nil
+	}
+	return &api.LogStatus{ID: n.log.ID(), First: e.First, Last: e.Last, Bytes: e.Bytes, MaxBytes: max(e.MaxBytes, 0), Durability: string(n.log.Durability())}
+}
+
+func (n operator) replicaStatus() *api.ReplicaStatus {
 	st := n.online.Stats()
-	r := &api.ReplicaStatus{Position: st.Position, Behind: head - min(head, st.Position.Seq), LagMS: n.lag.behind().Milliseconds(), Views: []api.ViewStatus{}}
+	r := &api.ReplicaStatus{Position: st.Position, Behind: n.lag.entries(), LagMS: n.lag.behind().Milliseconds(), Views: []api.ViewStatus{}}
 	for _, v := range st.Views {
 		out := api.ViewStatus{View: v.View.String(), Ready: v.Ready, Keys: v.Keys}
 		if v.HasClock {
