@@ -54,7 +54,14 @@ func (r *round) compareEach(ctx context.Context, f *found) error {
 	for _, id := range f.imported {
 		taken[id] = true
 	}
-	for _, source := range sources() {
+	for id := range f.tables {
+		taken[id] = true
+	}
+	all := sources()
+	if r.orders {
+		all = append(all, "orders")
+	}
+	for _, source := range all {
 		var numbers []int64
 		for id, x := range r.book.batches {
 			for i := range x.rows {

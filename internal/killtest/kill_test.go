@@ -70,7 +70,7 @@ func command(t *testing.T) string {
 }
 
 // longestRound ends a round that hangs.
-const longestRound = 5 * time.Minute
+const longestRound = 10 * time.Minute
 
 func playRound(t *testing.T, bin string, v victim, seed int64, total tally) {
 	rng := rand.New(rand.NewPCG(uint64(seed), 0))
@@ -78,11 +78,15 @@ func playRound(t *testing.T, bin string, v victim, seed int64, total tally) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newStack(bin, dir, v == killNATS || rng.IntN(3) == 0)
+	s, err := newStack(bin, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.natsApart, s.engineApart = v == killNATS || rng.IntN(3) == 0, rng.IntN(3) == 0
 	r := &round{t: t, rng: rng, victim: v, stack: s, book: newBook()}
+	if v == killMaterialize && rng.IntN(2) == 0 {
+		r.orders, s.engineApart = true, true
+	}
 	t.Cleanup(func() {
 		s.abandon()
 		if t.Failed() && os.Getenv("LOCKSTEP_KILL_KEEP") != "" {

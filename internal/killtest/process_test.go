@@ -45,6 +45,16 @@ func spawn(log string, env []string, args ...string) (*process, error) {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
+// ended reports whether the process is gone.
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // kill ends the process without a warning. A nil process, and one that is gone, need none.
 func (p *process) kill() {
 	if p == nil {

@@ -36,6 +36,7 @@ type round struct {
 	victim  victim
 	stack   *stack
 	book    *book
+	orders  bool // there is a source over a table that somebody else keeps
 	load    *load
 	folders map[string]string // of the event tables
 	story   []string          // what was done, for the report
@@ -72,6 +73,9 @@ func (r *round) play(ctx context.Context) error {
 	if r.book.unfit != nil {
 		return fmt.Errorf("an answer that no kill explains: %w", r.book.unfit)
 	}
+	if err := r.copied(ctx); err != nil {
+		return err
+	}
 	if err := r.check(ctx); err != nil {
 		return err
 	}
@@ -82,11 +86,17 @@ func (r *round) play(ctx context.Context) error {
 
 // start brings a deployment up whose tables are made.
 func (r *round) start(ctx context.Context) error {
-	if r.stack.remote {
+	if r.stack.natsApart {
+		r.tell("nats apart")
 		if err := r.stack.startNATS(); err != nil {
 			return err
 		}
-		r.tell("nats apart")
+	}
+	if r.stack.engineApart {
+		r.tell("engine apart")
+		if err := r.stack.startEngine(ctx); err != nil {
+			return err
+		}
 	}
 	if err := r.stack.startServer(); err != nil {
 		return err
@@ -94,7 +104,14 @@ func (r *round) start(ctx context.Context) error {
 	if err := r.stack.ready(ctx); err != nil {
 		return err
 	}
-	if _, err := r.stack.api().Apply(ctx, api.RegistryRequest{Files: map[string]string{"kill.yaml": definitions}}); err != nil {
+	files := map[string]string{"kill.yaml": definitions}
+	if r.orders {
+		if err := r.makeOrders(ctx); err != nil {
+			return err
+		}
+		files["kill.yaml"] += orders
+	}
+	if _, err := r.stack.api().Apply(ctx, api.RegistryRequest{Files: files}); err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
 	r.folders = map[string]string{}
@@ -182,8 +199,15 @@ func (r *round) strike(ctx context.Context, v victim, m moment) error {
 			r.stack.killServer(both)
 		}
 	case killEngine:
-		hit := r.stack.killEngine()
-		r.tell("engine killed %s (there was one: %t)", m, hit)
+		parent := r.rng.IntN(2) == 0
+		hit := r.stack.killEngine(parent)
+		r.tell("engine killed %s (%d children, its parent too: %t)", m, hit, parent && r.stack.engineApart)
+		if parent && r.stack.engineApart {
+			pause(ctx, time.Duration(r.rng.IntN(800))*time.Millisecond)
+			if err := r.stack.startEngine(ctx); err != nil {
+				return err
+			}
+		}
 	case killNATS:
 		r.tell("nats killed %s", m)
 		r.stack.nats.kill()
@@ -319,6 +343,13 @@ func ended(ctx context.Context, command *process) error {
 // duringMaterialize kills while the replica loads the history of its views, again and again until the moment comes.
 func (r *round) duringMaterialize(ctx context.Context, m moment) error {
 	pause(ctx, 500*time.Millisecond) // for some history
+	if r.orders {
+		if err := r.order(ctx, 1000+r.rng.IntN(5000)); err != nil {
+			return err
+		}
+		m.table = []string{m.table, "events_orders"}[r.rng.IntN(2)]
+	}
+	args := [][]string{{"materialize", "--full"}, {"materialize"}}[r.rng.IntN(2)]
 	come := make(chan struct{})
 	go func() {
 		defer close(come)
@@ -326,7 +357,7 @@ func (r *round) duringMaterialize(ctx context.Context, m moment) error {
 	}()
 	times := 0
 	for {
-		command, err := r.command("materialize", "--full")
+		command, err := r.command(args...)
 		if err != nil {
 			<-come
 			return err
@@ -341,7 +372,7 @@ func (r *round) duringMaterialize(ctx context.Context, m moment) error {
 			continue
 		case <-come:
 		}
-		r.tell("materialize %d times", times)
+		r.tell("%q %d times", args, times)
 		err = r.strikeOr(ctx, command, m)
 		if err == nil {
 			_ = ended(ctx, command) // it fails, or not

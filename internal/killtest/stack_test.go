@@ -15,26 +15,32 @@ import (
 	"github.com/lockstepfs/lockstep/sdk"
 )
 
-// stack is a deployment: one process of Lockstep, with NATS in it or in a process of its own.
+// stack is a deployment: one process of Lockstep, with NATS in it or in a process of its own, and ClickHouse as a child of
+// it or of a process of its own.
 type stack struct {
-	bin    string // the command
-	dir    string // of all that the deployment keeps
-	remote bool   // NATS is a process of its own
-	port   int    // of NATS
+	bin            string // the command
+	dir            string // of all that the deployment keeps
+	natsApart      bool
+	engineApart    bool
+	port, httpPort int // of NATS, and of ClickHouse if it is apart
 
 	mu     sync.Mutex
 	client *sdk.Client // of the server that runs, or ran last
 
-	server, nats *process
-	engines      []int // processes of the ClickHouse engine so far
+	server, nats, engine *process
+	children             []int // processes of the ClickHouse engine so far
 }
 
-func newStack(bin, dir string, remote bool) (*stack, error) {
+func newStack(bin, dir string) (*stack, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	return &stack{bin: bin, dir: dir, remote: remote, port: port}, os.MkdirAll(filepath.Join(dir, "tmp"), 0o755)
+	httpPort, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	return &stack{bin: bin, dir: dir, port: port, httpPort: httpPort}, os.MkdirAll(filepath.Join(dir, "tmp"), 0o755)
 }
 
 // freePort returns a port that nobody listens on, below those that the system gives to connections: it has to be free
@@ -64,6 +70,33 @@ func (s *stack) startNATS() (err error) {
 	return err
 }
 
+// startEngine starts the ClickHouse engine in a process apart and waits until it answers.
+func (s *stack) startEngine(ctx context.Context) (err error) {
+	file := filepath.Join(s.dir, "engine-url")
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	s.engine, err = spawn(filepath.Join(s.dir, "engine.log"), []string{"TMPDIR=" + filepath.Join(s.dir, "tmp")},
+		s.bin, "engine", "serve", "--data", s.data(), "--listen", fmt.Sprintf("127.0.0.1:%d", s.httpPort), "--url-file", file)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if !until(ctx, 10*time.Millisecond, func() bool { _, err := os.Stat(file); return err == nil || s.engine.ended() }) || s.engine.ended() {
+		return fmt.Errorf("the engine does not start\n%s", s.engine.tail())
+	}
+	return nil
+}
+
+// parent is the process whose child the engine is.
+func (s *stack) parent() *process {
+	if s.engineApart {
+		return s.engine
+	}
+	return s.server
+}
+
 // startServer starts Lockstep and returns at once.
 func (s *stack) startServer() (err error) {
 	if err := os.Remove(s.urlFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -72,10 +105,13 @@ func (s *stack) startServer() (err error) {
 	args := []string{
 		s.bin, "serve", "--allow-sql", "--data", s.data(), "--listen", "127.0.0.1:0", "--url-file", s.urlFile(), "--log-level", "info",
 	}
-	if s.remote {
+	if s.natsApart {
 		args = append(args, "--nats", s.natsURL())
 	} else {
 		args = append(args, "--nats-listen", strings.TrimPrefix(s.natsURL(), "nats://"))
+	}
+	if s.engineApart {
+		args = append(args, "--clickhouse", fmt.Sprintf("http://127.0.0.1:%d", s.httpPort))
 	}
 	s.server, err = spawn(filepath.Join(s.dir, "server.log"), []string{"TMPDIR=" + filepath.Join(s.dir, "tmp")}, args...)
 	return err
@@ -87,12 +123,10 @@ func (s *stack) ready(ctx context.Context) error {
 	defer cancel()
 	var last error
 	ok := until(ctx, 10*time.Millisecond, func() bool {
-		select {
-		case <-s.server.done:
-			last = fmt.Errorf("the server ended: %v\n%s", s.server.err, s.server.tail())
+		if s.server.ended() {
+			last = fmt.Errorf("the server ended: %v", s.server.err)
 			cancel()
 			return false
-		default:
 		}
 		b, err := os.ReadFile(s.urlFile())
 		if err != nil || !strings.HasSuffix(string(b), "\n") {
@@ -113,7 +147,7 @@ func (s *stack) ready(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("the server is not ready after a minute: %w\n%s", last, s.server.tail())
 	}
-	s.engines = append(s.engines, children(s.server.pid())...)
+	s.children = append(s.children, children(s.parent().pid())...)
 	return nil
 }
 
@@ -139,7 +173,8 @@ func (s *stack) url() (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// killServer kills the server, and with it the engine if both is true: else the engine finds out by itself.
+// killServer kills the server, and with it the engine if both is true and the engine is its child: else the child finds
+// out by itself.
 func (s *stack) killServer(both bool) {
 	engines := children(s.server.pid())
 	_ = s.server.cmd.Process.Kill()
@@ -148,18 +183,22 @@ func (s *stack) killServer(both bool) {
 			killPID(pid)
 		}
 	}
-	s.engines = append(s.engines, engines...)
+	s.children = append(s.children, engines...)
 	s.server.kill()
 }
 
-// killEngine kills the ClickHouse child; false if there is none now.
-func (s *stack) killEngine() bool {
-	engines := children(s.server.pid())
+// killEngine kills the ClickHouse engine, which its parent starts again, or, if parent is true and the engine is apart, the
+// parent too. It returns how many processes it found to kill.
+func (s *stack) killEngine(parent bool) int {
+	engines := children(s.parent().pid())
 	for _, pid := range engines {
 		killPID(pid)
 	}
-	s.engines = append(s.engines, engines...)
-	return len(engines) > 0
+	s.children = append(s.children, engines...)
+	if parent && s.engineApart {
+		s.engine.kill()
+	}
+	return len(engines)
 }
 
 func killPID(pid int) {
@@ -173,6 +212,11 @@ func (s *stack) down(ctx context.Context) error {
 	if err := s.server.stop(); err != nil {
 		return fmt.Errorf("stop the server: %w", err)
 	}
+	if s.engine != nil {
+		if err := s.engine.stop(); err != nil {
+			return fmt.Errorf("stop the engine: %w", err)
+		}
+	}
 	if s.nats != nil {
 		if err := s.nats.stop(); err != nil {
 			return fmt.Errorf("stop NATS: %w", err)
@@ -180,7 +224,7 @@ func (s *stack) down(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for _, pid := range s.engines {
+	for _, pid := range s.children {
 		if !until(ctx, 20*time.Millisecond, func() bool { return !runs(s.bin, pid) }) {
 			return fmt.Errorf("the engine process %d outlives its server", pid)
 		}
@@ -202,8 +246,9 @@ func (s *stack) down(ctx context.Context) error {
 // abandon kills whatever still runs.
 func (s *stack) abandon() {
 	s.server.kill()
+	s.engine.kill()
 	s.nats.kill()
-	for _, pid := range s.engines {
+	for _, pid := range s.children {
 		if runs(s.bin, pid) {
 			killPID(pid)
 		}
