@@ -194,7 +194,9 @@ func (im *Importer) read(ctx context.Context, req ImportRequest, file *rowfile.R
 			bad = append(bad, d)
 		}
 	}
-	add(headingsOf(file)) // a file without rows has columns too
+	if len(file.Fields()) > 0 { // a file without rows has columns too, but for JSON lines
+		add(headingsOf(file))
+	}
 	for len(bad) == 0 || row > 0 {
 		chunk, err := file.Next()
 		if errors.Is(err, io.EOF) {
