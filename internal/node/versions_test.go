@@ -103,7 +103,7 @@ func TestChangeUnderLoad(t *testing.T) {
 	})
 	began := time.Now()
 	for i := 2; i <= swaps+1; i++ {
-		swap(t, ctx, client, i)
+		swap(ctx, t, client, i)
 	}
 	took := time.Since(began)
 	stop()
@@ -121,7 +121,7 @@ func TestChangeUnderLoad(t *testing.T) {
 
 // swap makes version i the one that is served. Every third time the service is moved after the views, else with them; the
 // service version before the last is deleted, and with it goes what nothing pins any more.
-func swap(t *testing.T, ctx context.Context, client *sdk.Client, i int) {
+func swap(ctx context.Context, t *testing.T, client *sdk.Client, i int) {
 	t.Helper()
 	if i%3 == 0 {
 		define(t, client, swapped(i), nil)
