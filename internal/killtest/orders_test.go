@@ -84,14 +84,19 @@ func (r *round) copied(ctx context.Context) error {
 	if !r.orders {
 		return nil
 	}
-	command, err := r.command("materialize")
-	if err != nil {
-		return err
+	for begun := time.Now(); ; pause(ctx, 500*time.Millisecond) {
+		command, err := r.command("materialize")
+		if err != nil {
+			return err
+		}
+		err = ended(ctx, command)
+		if err == nil {
+			return nil
+		}
+		if !heldByTheDead(command) || time.Since(begun) > time.Minute {
+			return fmt.Errorf("materialize after all: %w", err)
+		}
 	}
-	if err := ended(ctx, command); err != nil {
-		return fmt.Errorf("materialize after all: %w", err)
-	}
-	return nil
 }
 
 // compareOrders checks that every row of the table is visible once.

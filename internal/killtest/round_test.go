@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -324,6 +325,12 @@ func writeFile(path string, x *batch) error {
 	return errors.Join(w.Flush(), f.Close())
 }
 
+// heldByTheDead reports whether a command was refused because a process that was killed has not been forgotten yet: what it
+// held is free after some seconds.
+func heldByTheDead(command *process) bool {
+	return strings.Contains(command.tail(), "is under way already")
+}
+
 // ended waits for the end of a command, which is to be good.
 func ended(ctx context.Context, command *process) error {
 	select {
@@ -365,7 +372,7 @@ func (r *round) duringMaterialize(ctx context.Context, m moment) error {
 		times++
 		select {
 		case <-command.done:
-			if command.err != nil {
+			if command.err != nil && !heldByTheDead(command) {
 				<-come
 				return fmt.Errorf("materialize: %w\n%s", command.err, command.tail())
 			}
