@@ -74,7 +74,7 @@ type DeadLettersStatus struct {
 // MaterializeRequest asks to move what ClickHouse has to the replicas.
 type MaterializeRequest struct {
 	Views  []string `json:"views,omitempty" doc:"views, NAME or NAME@VERSION, or sources; all when left out"`
-	Full   bool     `json:"full,omitempty" doc:"rebuild from nothing instead of what is missing"`
+	Full   bool     `json:"full,omitempty" doc:"look at every row of tables that others keep, and rebuild the replicas, instead of what is missing"`
 	DryRun bool     `json:"dry_run,omitempty" doc:"only say what would be done"`
 }
 
@@ -92,7 +92,7 @@ type CopiedSource struct {
 	Views      []string     `json:"views" doc:"on the source"`
 	Generation uint64       `json:"generation,omitempty" doc:"left out when nothing was new"`
 	Seq        uint64       `json:"seq,omitempty" doc:"of its record in the log"`
-	Read       int64        `json:"read" doc:"rows past the cursor, less the overlap"`
+	Read       int64        `json:"read" doc:"rows looked at: those past the cursor, less the overlap, unless all were"`
 	Rows       int64        `json:"rows" doc:"events added"`
 	Duplicates int64        `json:"duplicates" doc:"rows whose id is known (rule E1)"`
 	Conflicts  int64        `json:"conflicts" doc:"duplicates that differ from the event that is there"`

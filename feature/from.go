@@ -22,6 +22,7 @@ func (f *From) Name() string {
 type CopyRequest struct {
 	Source  *Source
 	Arrival Time // when the copy begins: event times may lie max_future past it (rule T1)
+	Full    bool // look at every row, wherever the cursor is
 	DryRun  bool // only count
 }
 
@@ -29,7 +30,7 @@ type CopyRequest struct {
 type Copied struct {
 	Generation uint64 `json:"generation,omitempty"`
 	Previous   uint64 `json:"previous,omitempty"` // the generation whose cursor it went on from
-	Read       int64  `json:"read"`               // rows past the cursor, less the overlap
+	Read       int64  `json:"read"`               // rows looked at: those past the cursor, less the overlap
 	Rows       int64  `json:"rows"`               // events that it adds
 	Duplicates int64  `json:"duplicates"`         // rows whose id is known (rule E1)
 	Conflicts  int64  `json:"conflicts"`          // those of the duplicates that differ from what is known

@@ -55,10 +55,17 @@ type CopyResult struct {
 	Seq uint64 // of its record in the log; 0 where there was nothing to record
 }
 
+// CopyOptions says how to copy.
+type CopyOptions struct {
+	Full   bool             // look at every row, wherever the cursor is
+	DryRun bool             // only count
+	Read   func(rows int64) // called with the number of rows read so far, from another goroutine; may be nil
+}
+
 // Copy brings what is new in the table of src into the history, and returns when training sets see it; replicas follow on
 // their own. A copy that was interrupted earlier is finished or taken back first. While another one of the source is under
-// way, in whatever process, it is a CodeConflict error. With dry it only counts. read may be nil.
-func (c *Copier) Copy(ctx context.Context, src *feature.Source, dry bool, read func(rows int64)) (CopyResult, error) {
+// way, in whatever process, it is a CodeConflict error.
+func (c *Copier) Copy(ctx context.Context, src *feature.Source, o CopyOptions) (CopyResult, error) {
 	var result CopyResult
 	if src.From == nil {
 		return result, feature.Errorf(feature.CodeInvalid, "source %s has no from: its events are pushed or imported", src.Name)
@@ -68,7 +75,7 @@ func (c *Copier) Copy(ctx context.Context, src *feature.Source, dry bool, read f
 			return err
 		}
 		var err error
-		result, err = c.copy(ctx, src, dry, read)
+		result, err = c.copy(ctx, src, o)
 		return err
 	})
 	if err != nil {
@@ -92,7 +99,7 @@ func (c *Copier) recover(ctx context.Context, src *feature.Source) error {
 	return nil
 }
 
-func (c *Copier) copy(ctx context.Context, src *feature.Source, dry bool, read func(int64)) (CopyResult, error) {
+func (c *Copier) copy(ctx context.Context, src *feature.Source, o CopyOptions) (CopyResult, error) {
 	// What was pushed before must be there to be recognized (rule E1).
 	_, head, err := c.Log.Bounds(ctx)
 	if err != nil {
@@ -105,8 +112,8 @@ func (c *Copier) copy(ctx context.Context, src *feature.Source, dry bool, read f
 	if err != nil {
 		return CopyResult{}, err
 	}
-	did, err := c.Tables.Copy(ctx, feature.CopyRequest{Source: src, Arrival: arrival, DryRun: dry}, read)
-	if err != nil || dry {
+	did, err := c.Tables.Copy(ctx, feature.CopyRequest{Source: src, Arrival: arrival, Full: o.Full, DryRun: o.DryRun}, o.Read)
+	if err != nil || o.DryRun {
 		return CopyResult{Copied: did}, err
 	}
 	c.tell(ctx, src, did)

@@ -15,10 +15,13 @@ import (
 // longestCopy is how long one statement of a copy may take.
 const longestCopy = 2 * time.Hour
 
+// comparedRows is how many rows of a copy are compared with what is known, in memory, before they go in.
+const comparedRows = 10_000_000
+
 // examplesShown is how many refused rows of a copy are told.
 const examplesShown = 100
 
-// Copy copies what the source's table has past the stored cursor, less the overlap, into a new generation, inside
+// Copy copies what the source's table has past the stored cursor, less the overlap, or all that it has, into a new generation, inside
 // ClickHouse: rows that the gate would refuse and rows whose id is known stay out (rule E1). Nobody sees its rows before
 // Append has met its record in the log, and until then the next Copy goes on from the same cursor. Where there is nothing to
 // add and the cursor stays, the generation is 0. One Copy of a source may run at a time. read is called with the number of
@@ -48,6 +51,7 @@ type copying struct {
 	*origin
 	req   feature.CopyRequest
 	from  *int64 // the cursor that it goes on from; nil for none
+	least *int64 // the least cursor that it looks at; nil for all
 	gens  []uint64
 	state copyState
 }
@@ -71,6 +75,9 @@ func (c *copying) begin(ctx context.Context) error {
 		return err
 	}
 	c.gens = append(c.gens, 0)
+	if !c.req.Full {
+		c.least = c.since(c.from)
+	}
 	c.state.cursor = c.from
 	c.state.copied.Generation = c.nextGeneration()
 	return nil
@@ -124,8 +131,8 @@ func (c *copying) stage(ctx context.Context, read func(int64)) error {
 		defer func() { stop(); <-watched }()
 	}
 	var args []any
-	if since := c.since(c.from); since != nil {
-		args = append(args, clickhouse.Named("since", *since))
+	if c.least != nil {
+		args = append(args, clickhouse.Named("since", *c.least))
 	}
 	return c.exec(ctx, "copy_fill.sql", args...)
 }
@@ -204,11 +211,12 @@ func (c *copying) examples(ctx context.Context) error {
 }
 
 // decide finds the rows of the copy that are known (rule E1), so that what copies overlap in is not stored again and again.
-// Rows that are copies of each other, or of what arrives before the record of the generation, Append finds at the record.
+// Rows that are copies of each other, or of what arrives before the record of the generation, Append finds at the record; so
+// it does with all of more rows than are compared here at once.
 func (c *copying) decide(ctx context.Context) error {
 	did := &c.state.copied
 	good := did.Read - did.Refused
-	if good > 0 {
+	if good > 0 && good <= comparedRows {
 		first, last := max(did.First-feature.Time(c.src.Dedup), feature.MinTime), min(did.Last+feature.Time(c.src.Dedup), feature.MaxTime)
 		err := c.exec(ctx, "copy_known.sql", clickhouse.Named("gens", c.gens), clickhouse.Named("first", int64(first)), clickhouse.Named("last", int64(last)))
 		if err != nil {

@@ -35,7 +35,7 @@ func (c *copying) Events() string { return quote(eventTable(c.src.Name)) }
 func (c *copying) From() string { return c.rows }
 
 func (c *copying) Where() string {
-	if c.since(c.from) == nil {
+	if c.least == nil {
 		return ""
 	}
 	return c.where()

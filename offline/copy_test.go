@@ -128,8 +128,22 @@ func TestCopyIncrementally(t *testing.T) {
 	insert(5, -1, "5")  // late, not within it
 	insert(1, 30, "99") // another row of an id that is known
 	s.expect("late rows", counts(s.copy(src)), "read 5 rows 2 duplicates 3 conflicts 1 refused 0")
+	all := feature.CopyRequest{Source: src, Arrival: noon + feature.Time(30*feature.Day), Full: true, DryRun: true}
+	did, err := s.store.Copy(t.Context(), all, nil)
+	if err != nil || did.Generation != 0 || did.First != did.Last || did.First.String() != "2023-11-14T22:12:20Z" {
+		t.Errorf("dry run of all rows = %+v, %v, want that of minute -1", did, err)
+	}
+	s.expect("what all rows would bring", counts(did), "read 6 rows 1 duplicates 5 conflicts 1 refused 0")
+	all.DryRun = false
+	if did, err = s.store.Copy(t.Context(), all, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.record(src, did.Generation)
+	s.expect("all rows", counts(did), "read 6 rows 1 duplicates 5 conflicts 1 refused 0")
+	s.expect("after all rows the cursor goes on", counts(s.copy(src)), "read 3 rows 0 duplicates 3 conflicts 1 refused 0")
 	s.expect("what is there", s.rows("id, at, amount, _available_at = at"), strings.Join([]string{
 		"1 2023-11-14T22:13:20Z 1.5 1", "2 2023-11-14T23:13:20Z 2 1", "3 2023-11-14T23:43:20Z 3 1", "4 2023-11-14T22:14:20Z 4 1",
+		"5 2023-11-14T22:12:20Z 5 1",
 	}, "\n"))
 }
 
@@ -173,21 +187,22 @@ func TestCopyTypes(t *testing.T) {
 		"kind": "2", "city": "'Łódź'", "code": "'ab'", "ok": "true", "ip": "'10.0.0.1'", "tags": "['a', '']", "marks": "[-0.0, 1.5]", "times": "[toDateTime(0, 'UTC')]", "pair": "[1, 2]",
 		"wide": "'57896044618658097711785492504343953926634992332820282019728792003956564819967'::Int256", "no": "4294967295",
 	}
-	n := 0
+	var rows []string
+	var names []string
 	insert := func(change map[string]string) {
-		n++
-		var names, values []string
+		names = nil
+		var values []string
 		for _, f := range src.Columns {
 			v, ok := change[f.Name]
 			if !ok {
 				v = good[f.Name]
 			}
 			if f.Name == "id" {
-				v = fmt.Sprintf(v, n)
+				v = fmt.Sprintf(v, len(rows)+1)
 			}
 			names, values = append(names, f.Name), append(values, v)
 		}
-		s.exec("INSERT INTO orders (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", "))
+		rows = append(rows, "("+strings.Join(values, ", ")+")")
 	}
 	insert(nil)
 	insert(map[string]string{"day": "NULL", "milli": "NULL", "small": "NULL", "price": "nan", "city": "NULL", "ok": "NULL", "tags": "[]", "marks": "[]"})
@@ -202,6 +217,7 @@ func TestCopyTypes(t *testing.T) {
 	} {
 		insert(bad)
 	}
+	s.exec("INSERT INTO orders (" + strings.Join(names, ", ") + ") VALUES " + strings.Join(rows, ", "))
 	did := s.copy(src)
 	s.expect("the counts", counts(did), "read 9 rows 2 duplicates 0 conflicts 0 refused 7")
 	var reasons []string
@@ -311,4 +327,162 @@ func TestCopyFence(t *testing.T) {
 			t.Errorf("CheckFrom of %q = %v, want a CodeInvalid error", sql, err)
 		}
 	}
+}
+
+// TestCopyCursor: where a copy begins, for cursors of each kind.
+func TestCopyCursor(t *testing.T) {
+	s := newShop(t)
+	for _, c := range []struct {
+		typ, overlap string
+		at           []string // cursors of rows 1, 2, ... that are there before the first copy, then of those after it
+		after        []string
+		want         string
+	}{
+		{"DateTime64(9, 'Asia/Tokyo')", "1s", []string{"toDateTime64('2023-11-14 22:13:20.999999999', 9, 'UTC')"}, []string{
+			"toDateTime64('2023-11-14 22:13:19.999999000', 9, 'UTC')", "toDateTime64('2023-11-14 22:13:19.999998999', 9, 'UTC')",
+		}, "read 2 rows 1 duplicates 1 conflicts 0 refused 0"},
+		{"DateTime('Europe/Berlin')", "0", []string{"toDateTime(1700000000)"}, []string{"toDateTime(1700000000)", "toDateTime(1699999999)"}, "read 2 rows 1 duplicates 1 conflicts 0 refused 0"},
+		{"Date", "1d", []string{"toDate('2023-11-14')"}, []string{"toDate('2023-11-13')", "toDate('2023-11-12')", "toDate('2023-11-15')"}, "read 3 rows 2 duplicates 1 conflicts 0 refused 0"},
+		{"Date32", "0", []string{"toDate32('1950-01-01')"}, []string{"toDate32('1950-01-01')", "toDate32('1949-12-31')"}, "read 2 rows 1 duplicates 1 conflicts 0 refused 0"},
+		{"UInt64", "0", []string{"7"}, []string{"7", "6", "18446744073709551615"}, "read 3 rows 1 duplicates 1 conflicts 0 refused 1"},
+		{"Nullable(Int16)", "0", []string{"-3", "NULL"}, []string{"-4", "NULL", "0"}, "read 4 rows 1 duplicates 1 conflicts 0 refused 2"},
+		// A cursor in the future does not hide what comes after it.
+		{"DateTime64(3)", "0", []string{"toDateTime64('2200-01-01 00:00:00', 3)"}, []string{"toDateTime64('2023-12-14 22:13:20', 3)", "toDateTime64('2023-12-14 22:13:19', 3)"}, "read 2 rows 1 duplicates 1 conflicts 0 refused 0"},
+	} {
+		s.exec("DROP TABLE IF EXISTS orders SYNC")
+		s.exec("CREATE TABLE orders (id UInt8, at DateTime, amount Float64, changed " + c.typ + ") ENGINE = MergeTree ORDER BY id")
+		overlap, err := feature.ParseSpan(c.overlap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := s.orders(func(src *feature.Source) {
+			src.Name = "orders_" + strings.ToLower(strings.NewReplacer("(", "", ")", "", "'", "", ",", "", " ", "", "/", "").Replace(c.typ))
+			src.From.Overlap = overlap
+		})
+		id := 0
+		insert := func(cursors []string) {
+			var rows []string
+			for _, cursor := range cursors {
+				id++
+				rows = append(rows, fmt.Sprintf("(%d, 1700000000, 1, %s)", id, cursor))
+			}
+			s.exec("INSERT INTO orders VALUES " + strings.Join(rows, ", "))
+		}
+		insert(c.at)
+		s.copy(src)
+		insert(c.after)
+		s.expect(c.typ, counts(s.copy(src)), c.want)
+	}
+}
+
+// TestCopyInterrupted: a process dies before the rows are all there, and after that before their record is in the log.
+func TestCopyInterrupted(t *testing.T) {
+	s := newShop(t)
+	s.exec("CREATE TABLE orders (id UInt8, at DateTime, amount Float64, changed DateTime) ENGINE = MergeTree ORDER BY id")
+	src := s.orders()
+	s.exec("INSERT INTO orders VALUES (1, 1700000000, 1, 1700000000)")
+	req := feature.CopyRequest{Source: src, Arrival: noon + feature.Time(feature.Day)}
+	copied := func() feature.Copied {
+		t.Helper()
+		did, err := s.store.Copy(t.Context(), req, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return did
+	}
+	recovered := func() []feature.Copied {
+		t.Helper()
+		whole, err := s.store.RecoverCopies(t.Context(), src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return whole
+	}
+	first := copied()
+	if _, err := s.store.Copy(t.Context(), req, nil); feature.CodeOf(err) != feature.CodeConflict {
+		t.Errorf("Copy over one without a record = %v, want a CodeConflict error", err)
+	}
+	if whole := recovered(); len(whole) != 1 || whole[0].Generation != first.Generation || whole[0].Rows != 1 {
+		t.Fatalf("RecoverCopies = %+v, want generation %d", whole, first.Generation)
+	}
+	s.record(src, first.Generation)
+	if whole := recovered(); len(whole) != 0 {
+		t.Errorf("RecoverCopies = %+v, want none: all are recorded", whole)
+	}
+	// As if the process had died between the rows and the end of the second one.
+	s.exec("INSERT INTO orders VALUES (2, 1700000060, 2, 1700000060)")
+	second := copied()
+	if second.Previous != first.Generation {
+		t.Errorf("the second copy goes on from %d, want %d", second.Previous, first.Generation)
+	}
+	if err := s.store.Unfinish(t.Context(), src, second.Generation); err != nil {
+		t.Fatal(err)
+	}
+	if whole := recovered(); len(whole) != 0 {
+		t.Errorf("RecoverCopies = %+v, want none: the copy has no end", whole)
+	}
+	s.expect("after the recovery", s.count(second.Generation), "0")
+	s.expect("once more", counts(s.copy(src)), "read 2 rows 1 duplicates 1 conflicts 0 refused 0")
+	s.expect("what is there", s.rows("id, amount"), "1 1\n2 2")
+	s.expect("what is left", s.tables(), "")
+}
+
+// TestCopyFails: a copy whose query fails midway leaves nothing.
+func TestCopyFails(t *testing.T) {
+	s := newShop(t)
+	src := s.orders(func(src *feature.Source) {
+		src.From = &feature.From{SQL: "SELECT number AS id, toDateTime(1700000000) AS at, throwIf(number = 70000) + 0.5 AS amount, number AS changed FROM numbers(100000)", Cursor: "changed"}
+	})
+	if _, err := s.store.Copy(t.Context(), feature.CopyRequest{Source: src, Arrival: noon}, nil); err == nil {
+		t.Fatal("Copy succeeded, want the failure of the query")
+	}
+	s.expect("what is left", s.tables(), "")
+	src.From.SQL = strings.ReplaceAll(src.From.SQL, "throwIf(number = 70000) + ", "")
+	s.expect("the same, mended", counts(s.copy(src)), "read 100000 rows 100000 duplicates 0 conflicts 0 refused 0")
+}
+
+// TestCopyOrigins: a table that is dropped, made anew and widened; another cursor looks at everything again.
+func TestCopyOrigins(t *testing.T) {
+	s := newShop(t)
+	src := s.orders()
+	create := "CREATE TABLE orders (id UInt8, at DateTime, amount Float64, changed DateTime) ENGINE = MergeTree ORDER BY id"
+	s.exec(create)
+	s.exec("INSERT INTO orders VALUES (1, 1700000000, 1, 1700000000)")
+	s.copy(src)
+	s.exec("DROP TABLE orders SYNC")
+	_, err := s.store.Copy(t.Context(), feature.CopyRequest{Source: src, Arrival: noon}, nil)
+	if feature.CodeOf(err) != feature.CodeInvalid || !strings.Contains(err.Error(), s.theirs+".orders") {
+		t.Errorf("Copy of a table that is gone = %v, want a CodeInvalid error that names it", err)
+	}
+	s.exec(create)
+	s.exec("ALTER TABLE orders ADD COLUMN note Nullable(String), ADD COLUMN seen DateTime DEFAULT at + 60")
+	s.exec("INSERT INTO orders (id, at, amount, changed, note) VALUES (2, 1699990000, 2, 1699990000, 'x'), (3, 1700000060, 3, 1700000060, 'y')")
+	s.expect("a column that nobody asked for", counts(s.copy(src)), "read 1 rows 1 duplicates 0 conflicts 0 refused 0")
+	wider := func(src *feature.Source) {
+		src.Columns = append(src.Columns, feature.Field{Name: "note", Type: feature.String}, feature.Field{Name: "seen", Type: feature.Timestamp})
+		src.AvailableAt = "seen"
+	}
+	s.exec("INSERT INTO orders (id, at, amount, changed, note) VALUES (4, 1700000120, 4, 1700000120, 'z')")
+	s.expect("a wider source goes on", counts(s.copy(s.orders(wider))), "read 2 rows 1 duplicates 1 conflicts 1 refused 0")
+	s.expect("another cursor begins anew", counts(s.copy(s.orders(wider, func(src *feature.Source) { src.From = &feature.From{Table: src.From.Table, Cursor: "at"} }))), "read 3 rows 1 duplicates 2 conflicts 1 refused 0")
+	s.expect("what is there", s.rows("id, amount, note, toUnixTimestamp(_available_at) - toUnixTimestamp(at) AS late"), "1 1 NULL 0\n2 2 \"x\" 60\n3 3 NULL 0\n4 4 \"z\" 60")
+}
+
+func (s *shop) count(generation uint64) string {
+	s.t.Helper()
+	table, err := s.store.Query(s.t.Context(), fmt.Sprintf("SELECT count() FROM events_orders WHERE _gen = %d", generation), 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return table.Rows[0][0].String()
+}
+
+// tables are the staged tables that are left.
+func (s *shop) tables() string {
+	s.t.Helper()
+	names, err := s.store.Staged(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Join(names, " ")
 }

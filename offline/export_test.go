@@ -1,6 +1,10 @@
 package offline
 
-import "github.com/lockstepfs/lockstep/feature"
+import (
+	"context"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
 
 // Statements renders every statement that reads events of a view, by the name of its template, for the golden files.
 func Statements(src *feature.Source, v *feature.View, imported bool) (map[string]string, error) {
@@ -47,4 +51,15 @@ func Statements(src *feature.Source, v *feature.View, imported bool) (map[string
 		}
 	}
 	return out, nil
+}
+
+// Unfinish makes a copy look as if its process had died before its last step.
+func (s *Store) Unfinish(ctx context.Context, src *feature.Source, generation uint64) error {
+	return s.copyStep(ctx, src, copyState{copied: feature.Copied{Generation: generation}, state: importBegun})
+}
+
+// Staged are the tables that copies have staged.
+func (s *Store) Staged(ctx context.Context) (names []string, err error) {
+	err = s.conn.QueryRow(ctx, "SELECT groupArray(name) FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'tmp_')").Scan(&names)
+	return names, err
 }

@@ -19,8 +19,8 @@ func (a *app) materializeCommand() *cobra.Command {
 		Short: "Copy what is new in tables that others keep, and bring all that ClickHouse has to the replicas",
 		Long: `Copy what is new in the tables that sources come from (from), and return when every replica has everything:
 the log up to now, and every import and copy that the log names. Names choose views, with the sources that they
-are on, or sources, with the views on them; all if there are none. What is missing is loaded; --full loads the
-history of the views anew. A copy that was interrupted is finished or taken back by the next one.`,
+are on, or sources, with the views on them; all if there are none. What is missing is loaded; --full looks at every
+row of the tables, wherever their cursors are, and loads the history of the views anew. A copy that was interrupted is finished or taken back by the next one.`,
 		Example: `  lockstep materialize
   lockstep materialize orders --dry-run
   lockstep materialize last_purchase --full`,
@@ -39,7 +39,7 @@ history of the views anew. A copy that was interrupted is finished or taken back
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&full, "full", false, "load the history anew instead of what is missing")
+	cmd.Flags().BoolVar(&full, "full", false, "look at all rows and load the history anew, instead of what is missing")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done")
 	return cmd
 }

@@ -64,7 +64,7 @@ var allowed = map[string][]string{
 var inTests = []string{"server", "internal/chtest", "internal/oracle", "internal/semtest", "internal/chdb", "internal/rowfile", "registry"}
 
 // everything lists the packages whose tests may import any package: they compare executions.
-var everything = []string{"internal/semtest", "internal/node", "cmd/lockstep", "materialize", "internal/verify", "internal/killtest"}
+var everything = []string{"internal/board", "internal/semtest", "internal/node", "cmd/lockstep", "materialize", "internal/verify", "internal/killtest"}
 
 // stdOnly lists the packages that import nothing third-party.
 var stdOnly = []string{"feature", "api", "internal/asof", "internal/oracle", "sdk"}

@@ -25,18 +25,26 @@ const (
 // forgotten is how long after it was said last something in aliveBucket counts.
 const forgotten = 10 * time.Second
 
+// look is how often changes are looked for.
+const look = 100 * time.Millisecond
+
 // Board is the two buckets. Its methods are safe for concurrent use; their errors have CodeUnavailable when NATS cannot be
 // reached.
 type Board struct {
 	alive, kept jetstream.KeyValue
 	logger      *slog.Logger
 	name        string // of this process
+	forgotten   time.Duration
 }
 
 // Open opens the buckets, and makes them where they are not there. The caller keeps js and closes its connection after the
 // board is no longer used.
 func Open(ctx context.Context, js jetstream.JetStream, logger *slog.Logger) (*Board, error) {
-	b := &Board{logger: logger, name: rand.Text()[:13]}
+	return open(ctx, js, logger, forgotten)
+}
+
+func open(ctx context.Context, js jetstream.JetStream, logger *slog.Logger, forgotten time.Duration) (*Board, error) {
+	b := &Board{logger: logger, name: rand.Text()[:13], forgotten: forgotten}
 	var err error
 	b.alive, err = bucket(ctx, js, jetstream.KeyValueConfig{
 		Bucket: aliveBucket, Description: "Lockstep processes: replicas and tasks", TTL: forgotten, Storage: jetstream.MemoryStorage,

@@ -53,7 +53,7 @@ type keeping struct {
 
 // keep says again and again that the task is held, until done.
 func (b *Board) keep(ctx context.Context, revision *uint64, k keeping) {
-	tick := time.NewTicker(forgotten / 5)
+	tick := time.NewTicker(b.forgotten / 5)
 	defer tick.Stop()
 	said := time.Now()
 	for {
@@ -62,13 +62,13 @@ func (b *Board) keep(ctx context.Context, revision *uint64, k keeping) {
 			return
 		case <-tick.C:
 		}
-		trying, cancel := context.WithTimeout(ctx, forgotten/5)
+		trying, cancel := context.WithTimeout(ctx, b.forgotten/5)
 		next, err := b.alive.Update(trying, k.key, []byte(b.name), *revision)
 		cancel()
 		switch {
 		case err == nil:
 			*revision, said = next, time.Now()
-		case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch), time.Since(said) > forgotten/2:
+		case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch), time.Since(said) > b.forgotten/2:
 			b.logger.Warn("a task is held no longer", slog.String("task", k.key), slog.Any("error", err))
 			k.lost(feature.Errorf(feature.CodeUnavailable, "%s is held no longer: %w", k.key, err))
 			<-k.done

@@ -33,7 +33,6 @@ func (b *Board) Replicas(ctx context.Context) ([]Replica, error) {
 // Report tells how far the replica of this process is, whenever that has changed and often enough to stay alive, until ctx
 // ends; then it takes it off the board and returns nil.
 func (b *Board) Report(ctx context.Context, now func() Replica) error {
-	const look = 100 * time.Millisecond
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	key := "replica." + b.name
@@ -43,7 +42,7 @@ func (b *Board) Report(ctx context.Context, now func() Replica) error {
 	for {
 		r := now()
 		r.Name = b.name
-		if r != said || time.Since(at) > forgotten/4 {
+		if r != said || time.Since(at) > b.forgotten/4 {
 			err := put(ctx, b.alive, key, r)
 			if err == nil {
 				said, at = r, time.Now()
@@ -67,7 +66,6 @@ func (b *Board) Report(ctx context.Context, now func() Replica) error {
 // definitions or later ones, and loads no view's history. When ctx ends first it returns an error that names one that is not.
 // seen is called with what it saw, each time it looked.
 func (b *Board) Wait(ctx context.Context, want Replica, seen func([]Replica)) ([]Replica, error) {
-	const look = 100 * time.Millisecond
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {

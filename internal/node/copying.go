@@ -31,7 +31,7 @@ func (n *Node) openCopying(ctx context.Context) (err error) {
 	n.copying.scheduler = &materialize.Scheduler{
 		Catalog: n.registry.Catalog, Changed: n.registry.Changed, Logger: n.logger, Now: n.cfg.Now,
 		Copy: func(ctx context.Context, src *feature.Source) error {
-			_, err := n.copySource(ctx, src, nil)
+			_, err := n.copySource(ctx, src, materialize.CopyOptions{})
 			return err
 		},
 	}
@@ -39,19 +39,19 @@ func (n *Node) openCopying(ctx context.Context) (err error) {
 }
 
 // copySource copies what is new in the table of src, and tells everybody how it went.
-func (n *Node) copySource(ctx context.Context, src *feature.Source, read func(rows int64)) (materialize.CopyResult, error) {
+func (n *Node) copySource(ctx context.Context, src *feature.Source, o materialize.CopyOptions) (materialize.CopyResult, error) {
 	began := time.Now()
-	did, err := n.copying.copier.Copy(ctx, src, false, read)
-	if errors.Is(err, feature.ErrConflict) {
+	did, err := n.copying.copier.Copy(ctx, src, o)
+	if errors.Is(err, feature.ErrConflict) || o.DryRun {
 		return did, err // another one is under way, which tells how it went
 	}
-	o := board.Outcome{Source: src.Name, At: time.Now().UTC(), Took: time.Since(began), Copied: did.Copied}
+	how := board.Outcome{Source: src.Name, At: time.Now().UTC(), Took: time.Since(began), Copied: did.Copied}
 	if err != nil {
-		o.Error = feature.Public(err)
+		how.Error = feature.Public(err)
 	}
 	telling, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if failed := n.copying.board.Tell(telling, o); failed != nil {
+	if failed := n.copying.board.Tell(telling, how); failed != nil {
 		n.logger.Warn("the outcome of a copy cannot be told", slog.String("source", src.Name), slog.Any("error", failed))
 	}
 	return did, err

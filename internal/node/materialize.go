@@ -24,7 +24,7 @@ func (n materializer) Materialize(ctx context.Context, r *api.MaterializeRequest
 		return nil, err
 	}
 	result := &api.MaterializeResult{Views: []api.MaterializedView{}}
-	if result.Copies, err = n.copyAll(ctx, sources, r.DryRun, progress); err != nil {
+	if result.Copies, err = n.copyAll(ctx, sources, r, progress); err != nil {
 		return nil, err
 	}
 	_, head, err := n.log.Bounds(ctx)
@@ -48,7 +48,7 @@ func (n materializer) Materialize(ctx context.Context, r *api.MaterializeRequest
 }
 
 // copyAll copies the sources one after the other.
-func (n materializer) copyAll(ctx context.Context, sources []*feature.Source, dry bool, progress func(api.Progress)) ([]api.CopiedSource, error) {
+func (n materializer) copyAll(ctx context.Context, sources []*feature.Source, r *api.MaterializeRequest, progress func(api.Progress)) ([]api.CopiedSource, error) {
 	if len(sources) == 0 {
 		return nil, nil
 	}
@@ -58,13 +58,7 @@ func (n materializer) copyAll(ctx context.Context, sources []*feature.Source, dr
 	copies := []api.CopiedSource{}
 	for _, src := range sources {
 		read := func(rows int64) { progress(api.Progress{Stage: "copy " + src.Name, Done: -1, Rows: rows}) }
-		var did materialize.CopyResult
-		var err error
-		if dry {
-			did, err = n.copying.copier.Copy(ctx, src, true, read)
-		} else {
-			did, err = n.copySource(ctx, src, read)
-		}
+		did, err := n.copySource(ctx, src, materialize.CopyOptions{Full: r.Full, DryRun: r.DryRun, Read: read})
 		if err != nil {
 			return nil, err
 		}

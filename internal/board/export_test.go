@@ -1,0 +1,4 @@
+package board
+
+// OpenFor is Open with another time after which what is not said again is forgotten.
+var OpenFor = open
