@@ -76,6 +76,8 @@ type MaterializeRequest struct {
 	Views  []string `json:"views,omitempty" doc:"views, NAME or NAME@VERSION, or sources; all when left out"`
 	Full   bool     `json:"full,omitempty" doc:"look at every row of tables that others keep, and rebuild the replicas, instead of what is missing"`
 	DryRun bool     `json:"dry_run,omitempty" doc:"only say what would be done"`
+	// WaitOnly copies nothing from tables that others keep.
+	WaitOnly bool `json:"wait_only,omitempty" doc:"only wait until every replica has the definitions and the log"`
 }
 
 // MaterializeResult is the result of a materialization.

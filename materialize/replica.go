@@ -256,7 +256,10 @@ func (r *Replica) join(ctx context.Context, v *feature.View, src *feature.Source
 		}
 		return err
 	}
-	return r.cfg.Present.SetReady(v.Ref())
+	if err := r.cfg.Present.SetReady(v.Ref()); !errors.Is(err, feature.ErrNotFound) {
+		return err
+	}
+	return nil // dropped meanwhile
 }
 
 func (r *Replica) joined(v feature.Ref) {

@@ -248,3 +248,29 @@ func heap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+// BenchmarkMerge merges the history of one key, its events newest first, as the offline store sends them.
+func BenchmarkMerge(b *testing.B) {
+	for _, n := range []int{1_000, 10_000} {
+		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
+			v := byUser()
+			v.History = feature.Day
+			kept := make([]asof.Kept, n)
+			for i := range kept {
+				kept[i].Key = feature.Key{feature.StringValue("hot")}
+				kept[i].Event.EventTime = feature.Time(n - i)
+				kept[i].Event.Values = make([]feature.Value, len(v.Columns()))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				s := open(b, online.Config{})
+				if _, err := s.Follow(catalogOf(v)); err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Merge(v.Ref(), feature.Time(n), each(kept)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
@@ -91,8 +92,20 @@ func (m *merger) add(k asof.Kept) error {
 		}
 		m.run.key = append(m.run.key, m.key...)
 	}
-	m.run.events = asof.Insert(m.run.events, k.Event, m.keep())
+	m.run.events = append(m.run.events, k.Event)
 	return nil
+}
+
+// kept returns the events of a run that the view keeps. Each is inserted after those before it: rows of a key come newest
+// first as a rule, and an event that is inserted before others copies them all.
+func (m *merger) kept(events []asof.Event) []asof.Event {
+	slices.SortFunc(events, func(a, b asof.Event) int { return asof.Compare(a.Position, b.Position) })
+	var out []asof.Event
+	keep := m.keep()
+	for i := range events {
+		out = asof.Insert(out, events[i], keep)
+	}
+	return out
 }
 
 // keep returns the instant from which the view will keep events when the rows are visible.
@@ -110,6 +123,7 @@ func (m *merger) end() error {
 	if len(r.events) == 0 {
 		return nil
 	}
+	r.events = m.kept(r.events)
 	if m.stage == nil {
 		m.run = run{key: r.key[:0]}
 		if m.table.phase.Load() == gone {

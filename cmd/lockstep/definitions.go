@@ -114,21 +114,32 @@ func (a *app) planCommand() *cobra.Command {
 
 func (a *app) applyCommand() *cobra.Command {
 	var upgrade, remove []string
+	var wait bool
 	cmd := &cobra.Command{
 		Use:   "apply DIR",
 		Short: "Make the registry say what the definitions say",
 		Long: `Make the registry say what the definitions in DIR say, all at once or not at all. A changed view is a new
-version and moves no service: --upgrade SERVICE does. What is missing from DIR stays registered: --delete NAME
-deletes it.`,
+version and moves no service: --upgrade SERVICE does. Until the history of a new version is loaded, the version
+before answers reads; --wait returns when every replica has it. What is missing from DIR stays registered:
+--delete NAME deletes it, and --delete SERVICE@VERSION one version of a service that no model reads any more.`,
 		Example: `  lockstep apply shop
-  lockstep apply shop --upgrade purchase_model
-  lockstep apply shop --delete view/old_view`,
+  lockstep apply shop --upgrade purchase_model --wait
+  lockstep apply shop --delete view/old_view --delete purchase_model@1`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.define(cmd.Context(), args[0], upgrade, remove, (*sdk.Client).Apply)
+			if err := a.define(cmd.Context(), args[0], upgrade, remove, (*sdk.Client).Apply); err != nil || !wait {
+				return err
+			}
+			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				show, done := a.progress("load")
+				defer done()
+				_, err := client.Materialize(cmd.Context(), api.MaterializeRequest{WaitOnly: true}, show)
+				return err
+			})
 		},
 	}
 	addDefining(cmd, &upgrade, &remove)
+	cmd.Flags().BoolVar(&wait, "wait", false, "return when every replica answers with the new versions")
 	return cmd
 }
 

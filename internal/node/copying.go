@@ -59,10 +59,11 @@ func (n *Node) copySource(ctx context.Context, src *feature.Source, o materializ
 
 // standing is how far the replica of this process is.
 func (n *Node) standing() board.Replica {
-	r := board.Replica{Position: n.online.Position(), Loading: len(n.replica.Joining())}
+	r := board.Replica{Position: n.online.Position()}
 	if adopted := n.replica.Adopted(); adopted != nil {
 		r.Revision = adopted.Revision
 	}
+	r.Loading = len(n.replica.Joining()) // after the revision: what that one brings is joining by now
 	return r
 }
 

@@ -24,6 +24,9 @@ func (n materializer) Materialize(ctx context.Context, r *api.MaterializeRequest
 		return nil, err
 	}
 	result := &api.MaterializeResult{Views: []api.MaterializedView{}}
+	if r.WaitOnly {
+		sources = nil
+	}
 	if result.Copies, err = n.copyAll(ctx, sources, r, progress); err != nil {
 		return nil, err
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +32,7 @@ kind: view
 name: %s
 entity: user
 source: clicks
-history: 300000d
+history: 1m
 features:
   - {name: own, latest: never, default: %d}
   - {name: a, latest: %s}
@@ -103,7 +105,10 @@ func TestChangeUnderLoad(t *testing.T) {
 	})
 	began := time.Now()
 	for i := 2; i <= swaps+1; i++ {
-		swap(ctx, t, client, i)
+		swap(t, client, i)
+		if i%20 == 0 {
+			t.Logf("%d swaps in %s", i-1, time.Since(began).Round(time.Millisecond))
+		}
 	}
 	took := time.Since(began)
 	stop()
@@ -121,7 +126,7 @@ func TestChangeUnderLoad(t *testing.T) {
 
 // swap makes version i the one that is served. Every third time the service is moved after the views, else with them; the
 // service version before the last is deleted, and with it goes what nothing pins any more.
-func swap(ctx context.Context, t *testing.T, client *sdk.Client, i int) {
+func swap(t *testing.T, client *sdk.Client, i int) {
 	t.Helper()
 	if i%3 == 0 {
 		define(t, client, swapped(i), nil)
@@ -132,10 +137,10 @@ func swap(ctx context.Context, t *testing.T, client *sdk.Client, i int) {
 			r.Delete = []string{fmt.Sprintf("model@%d", i-2)}
 		}
 	})
-	if _, err := client.Materialize(ctx, api.MaterializeRequest{}, nil); err != nil {
+	if _, err := client.Materialize(t.Context(), api.MaterializeRequest{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	got, err := client.Online(ctx, sdk.OnlineRequest{Service: "model", Entities: map[string]any{"user": []string{"u"}}})
+	got, err := client.Online(t.Context(), sdk.OnlineRequest{Service: "model", Entities: map[string]any{"user": []string{"u"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +178,9 @@ func (r *loadReader) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s, read %d: %w", r.what, r.reads, err)
 		}
-		r.reads++
+		if r.reads++; r.reads%16 == 0 {
+			runtime.Gosched() // what is read is moved by goroutines of this process too
+		}
 	}
 	return nil
 }
@@ -254,7 +261,7 @@ func inProcess(n *node.Node) func(context.Context) (*loadRead, error) {
 }
 
 func clicks(count int64) []map[string]any {
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(count) * time.Millisecond)
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(count) * time.Second)
 	return []map[string]any{{"user": "u", "ts": at.Format(time.RFC3339Nano), "count": count, "c0": 0, "c1": 1, "c2": 2, "c3": 3}}
 }
 
@@ -279,23 +286,31 @@ func define(t *testing.T, client *sdk.Client, yaml string, more func(*api.Regist
 // begin runs a node in this process.
 func begin(t *testing.T) (*node.Node, *sdk.Client) {
 	t.Helper()
-	logger := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	n, err := node.Open(t.Context(), node.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", Durability: "os", Logger: logger})
+	n, client, _ := runNode(t, node.Config{Data: t.TempDir()})
+	return n, client
+}
+
+// runNode runs a node in this process until the test ends or stop is called.
+func runNode(t *testing.T, cfg node.Config) (n *node.Node, client *sdk.Client, stop func()) {
+	t.Helper()
+	cfg.Listen, cfg.Durability = "127.0.0.1:0", "os"
+	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	n, err := node.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
-	client, err := sdk.Open(n.URL(), sdk.Config{})
-	if err != nil {
+	if client, err = sdk.Open(n.URL(), sdk.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := errors.Join(client.Close(), <-ended); err != nil {
 			t.Error(err)
 		}
 	})
-	return n, client
+	t.Cleanup(stop)
+	return n, client, stop
 }
