@@ -56,6 +56,9 @@ func (d describer) operation(r Route) object {
 		op["security"] = []object{{}, {"token": []string{}}}
 		op["description"] = "Needs scope " + string(r.Scope) + "."
 		op["x-lockstep-scope"], op["x-lockstep-class"] = r.Scope, r.Class
+		if r.Audited {
+			op["x-lockstep-audited"] = true
+		}
 	}
 	if params := parameters(r); len(params) > 0 {
 		op["parameters"] = params

@@ -26,6 +26,7 @@ const (
 	PathRollback        = "/v1/registry/rollback"
 	PathRegistrySchema  = "/v1/registry/schema"
 	PathStatus          = "/v1/status"
+	PathAudit           = "/v1/audit"
 	PathDeadLetters     = "/v1/deadletters"
 	PathDeadLetter      = "/v1/deadletters/{seq}"
 	PathReplay          = "/v1/deadletters/replay"

@@ -55,6 +55,7 @@ type Route struct {
 	Scope   Scope
 	Class   Class
 	Params  []Param
+	Audited bool // what it does goes into the audit trail
 
 	Body  any      // zero value of the JSON request body; nil for none
 	Files []string // media types of a request body that is not JSON
@@ -77,7 +78,7 @@ func dataRoutes() []Route {
 			Body:    OnlineRequest{}, Answer: OnlineResponse{},
 		},
 		{
-			Method: http.MethodPost, Path: PathHistorical, Name: "historical", Scope: ScopeRead, Class: ClassTrain,
+			Method: http.MethodPost, Path: PathHistorical, Name: "historical", Scope: ScopeRead, Class: ClassTrain, Audited: true,
 			Summary: "Make a training set from a spine in the request, a file, SQL or all keys",
 			Params:  trainingParams(), Body: TrainingRequest{}, Files: files,
 			Media: []string{MediaParquet, MediaArrow, MediaFeather, MediaCSV, MediaNDJSON},
@@ -92,7 +93,7 @@ func dataRoutes() []Route {
 			Body: PushRequest{}, Files: []string{MediaNDJSON}, Answer: PushResponse{},
 		},
 		{
-			Method: http.MethodPost, Path: PathImport, Name: "import", Scope: ScopeWrite, Class: ClassImport,
+			Method: http.MethodPost, Path: PathImport, Name: "import", Scope: ScopeWrite, Class: ClassImport, Audited: true,
 			Summary: "Import a file into the history of a source",
 			Params: []Param{
 				{Name: "format", Type: "string", Doc: "parquet, arrow, feather, csv or jsonl; by the content type or the ending of name when left out"},
@@ -122,7 +123,10 @@ func registryRoutes() []Route {
 		return Route{Method: http.MethodGet, Path: path, Name: name, Summary: summary, Scope: ScopeRead, Class: ClassRead, Answer: answer}
 	}
 	post := func(path, name, summary string) Route {
-		return Route{Method: http.MethodPost, Path: path, Name: name, Summary: summary, Scope: ScopeAdmin, Class: ClassOperate, Body: RegistryRequest{}, Answer: Opaque{}}
+		return Route{
+			Method: http.MethodPost, Path: path, Name: name, Summary: summary, Scope: ScopeAdmin, Class: ClassOperate,
+			Audited: path != PathRegistryPlan, Body: RegistryRequest{}, Answer: Opaque{},
+		}
 	}
 	return []Route{
 		get(PathEntities, "entities", "List the entities", Entities{}),
@@ -142,7 +146,7 @@ func registryRoutes() []Route {
 		post(PathRegistryPlan, "plan", "Say what applying definitions would change"),
 		post(PathRegistryApply, "apply", "Apply definitions"),
 		{
-			Method: http.MethodPost, Path: PathRollback, Name: "rollback", Scope: ScopeAdmin, Class: ClassOperate, Body: RollbackRequest{}, Answer: Opaque{},
+			Method: http.MethodPost, Path: PathRollback, Name: "rollback", Scope: ScopeAdmin, Class: ClassOperate, Audited: true, Body: RollbackRequest{}, Answer: Opaque{},
 			Summary: "Make an earlier version of a service its newest again, as a new version",
 		},
 		get(PathRegistrySchema, "schema", "The JSON Schema of definitions, for editors", Opaque{}),
@@ -165,11 +169,11 @@ func operateRoutes() []Route {
 		},
 		{Method: http.MethodGet, Path: PathDeadLetter, Name: "deadLetter", Summary: "Show a refused row", Scope: ScopeRead, Class: ClassRead, Answer: DeadLetter{}},
 		{
-			Method: http.MethodPost, Path: PathReplay, Name: "replay", Summary: "Let refused rows come to the gate again", Scope: ScopeAdmin, Class: ClassOperate,
+			Method: http.MethodPost, Path: PathReplay, Name: "replay", Summary: "Let refused rows come to the gate again", Scope: ScopeAdmin, Class: ClassOperate, Audited: true,
 			Body: ReplayRequest{}, Answer: Line[ReplayResult]{}, Media: []string{MediaNDJSON},
 		},
 		{
-			Method: http.MethodPost, Path: PathMaterialize, Name: "materialize", Summary: "Move what ClickHouse has to the replicas", Scope: ScopeAdmin, Class: ClassOperate,
+			Method: http.MethodPost, Path: PathMaterialize, Name: "materialize", Summary: "Move what ClickHouse has to the replicas", Scope: ScopeAdmin, Class: ClassOperate, Audited: true,
 			Body: MaterializeRequest{}, Answer: Line[MaterializeResult]{}, Media: []string{MediaNDJSON},
 		},
 		{
@@ -177,11 +181,20 @@ func operateRoutes() []Route {
 			Body: VerifyRequest{}, Answer: Line[VerifyResult]{}, Media: []string{MediaNDJSON},
 		},
 		{
-			Method: http.MethodPost, Path: PathSQL, Name: "sql", Summary: "Look into the offline store, where the server allows it", Scope: ScopeAdmin, Class: ClassQuery,
+			Method: http.MethodPost, Path: PathSQL, Name: "sql", Summary: "Look into the offline store, where the server allows it", Scope: ScopeAdmin, Class: ClassQuery, Audited: true,
 			Body: SQLRequest{}, Answer: SQLResponse{}, Media: []string{MediaJSON, MediaNDJSON},
 		},
+		{
+			Method: http.MethodGet, Path: PathAudit, Name: "audit", Summary: "List the audit trail of this process", Scope: ScopeAdmin, Class: ClassRead, Answer: Audit{},
+			Params: []Param{
+				{Name: "action", Type: "string", Doc: "an operation id"},
+				{Name: "who", Type: "string", Doc: "the name of a token"},
+				{Name: "since", Type: "string", Doc: "RFC 3339"},
+				{Name: "limit", Type: "integer", Doc: "the newest so many, 100 when left out, up to 10000"},
+			},
+		},
 		{Method: http.MethodGet, Path: PathHealth, Name: "health", Summary: "The process lives", Answer: Health{}},
-		{Method: http.MethodGet, Path: PathReady, Name: "ready", Summary: "The process answers reads", Answer: Health{}},
+		{Method: http.MethodGet, Path: PathReady, Name: "ready", Summary: "The process answers reads, perhaps not as well as it should", Answer: Health{}},
 		{Method: http.MethodGet, Path: PathMetrics, Name: "metrics", Summary: "Metrics for Prometheus", Scope: ScopeRead, Media: []string{MediaText}},
 		{Method: http.MethodGet, Path: PathOpenAPI, Name: "openapi", Summary: "This description", Answer: Opaque{}},
 	}

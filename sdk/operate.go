@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strconv"
+	"time"
 
 	"github.com/lockstepfs/lockstep/api"
 	"github.com/lockstepfs/lockstep/feature"
@@ -186,4 +188,23 @@ func (c *Client) SQL(ctx context.Context, query string) (*Table, error) {
 		}
 	}
 	return t, nil
+}
+
+// Audit lists the newest entries of the server's audit trail that q selects, oldest first.
+func (c *Client) Audit(ctx context.Context, q api.AuditQuery) ([]api.AuditEntry, error) {
+	query := url.Values{}
+	for name, value := range map[string]string{"action": q.Action, "who": q.Who} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if !q.Since.IsZero() {
+		query.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
+	}
+	if q.Limit != 0 {
+		query.Set("limit", strconv.Itoa(q.Limit))
+	}
+	var out api.Audit
+	err := c.get(ctx, api.PathAudit, query, &out)
+	return out.Entries, err
 }

@@ -102,6 +102,7 @@ func (a *access) check(header string, scope api.Scope) error {
 func (s *Server) authorize(scope api.Scope) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if err := s.access.check(c.GetHeader("Authorization"), scope); err != nil {
+			s.refused(c, err)
 			s.fail(c, err)
 		}
 	}

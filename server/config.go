@@ -36,6 +36,7 @@ type Config struct {
 	Lag          func() time.Duration            // how long the replica has been behind the log; nil: 0
 	Ready        func(ctx context.Context) error // why the process does not answer reads yet; nil: it does
 	Degraded     func() []string                 // what does not work as it should, though the process is ready
+	Auditor      Auditor                         // nil: nothing is recorded
 	Schema       []byte                          // JSON Schema of definitions
 	AllowSQL     bool                            // clients may send queries
 	Version      string

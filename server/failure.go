@@ -51,6 +51,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 		return
 	}
 	e := s.public(c, err)
+	remember(c, e)
 	status := statusOf(e.Code)
 	header := c.Writer.Header()
 	header.Del("Content-Length")

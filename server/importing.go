@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 
@@ -38,6 +39,10 @@ func (s *Server) importFile(c *gin.Context) error {
 	im := &Import{Source: src, File: u.path, Name: cmp.Or(c.Query("name"), u.name), Replace: replace}
 	u.format = cmp.Or(u.format, formatOfName(im.Name))
 	if im.Format, err = u.formatOr("format", c.Query("format")); err != nil {
+		return err
+	}
+	err = s.begin(c, src.Name, map[string]string{"name": im.Name, "format": im.Format, "replace": strconv.FormatBool(replace)})
+	if err != nil {
 		return err
 	}
 	return stream(s, c, func(ctx context.Context, progress func(api.Progress)) (*api.ImportResult, error) {

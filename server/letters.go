@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -100,6 +101,10 @@ func (s *Server) replayLetters(c *gin.Context) error {
 	}
 	if len(r.Letters) > 0 && r.Query != (api.DeadLetterQuery{}) {
 		return feature.Errorf(feature.CodeInvalid, "name either letters, or what selects them, not both")
+	}
+	err = s.begin(c, req.Source, map[string]string{"reason": req.Reason, "since": req.Since, "until": req.Until, "letters": fmt.Sprint(req.Letters), "dry_run": strconv.FormatBool(req.DryRun)})
+	if err != nil {
+		return err
 	}
 	return stream(s, c, func(ctx context.Context, progress func(api.Progress)) (*api.ReplayResult, error) {
 		result, err := s.cfg.Letters.ReplayLetters(ctx, r, progress)

@@ -236,6 +236,37 @@ func (p *parts) config() server.Config {
 	}
 }
 
+// trail is an audit trail in memory.
+type trail struct {
+	mu      sync.Mutex
+	entries []api.AuditEntry
+	failed  error
+}
+
+func (tr *trail) Record(e api.AuditEntry) error {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if tr.failed == nil {
+		tr.entries = append(tr.entries, e)
+	}
+	return tr.failed
+}
+
+// take returns what was recorded and forgets it.
+func (tr *trail) take() []api.AuditEntry {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	out := tr.entries
+	tr.entries = nil
+	return out
+}
+
+func (tr *trail) Entries(q api.AuditQuery) ([]api.AuditEntry, error) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.entries[max(0, len(tr.entries)-q.Limit):], nil
+}
+
 // site is a running server.
 type site struct {
 	t    *testing.T

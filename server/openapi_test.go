@@ -40,7 +40,9 @@ func schemaOf(t *testing.T, doc []byte, method, path, media string) *jsonschema.
 // every route of it: each has a handler and answers what it says.
 func TestAnswersMatchOpenAPI(t *testing.T) {
 	p := &parts{cells: airports(t)}
-	s := start(t, p.config())
+	cfg := p.config()
+	cfg.Auditor = &trail{}
+	s := start(t, cfg)
 	doc := []byte(s.want(200, request{method: get, path: api.PathOpenAPI}))
 	calls := map[string]request{
 		api.PathOnline:          {path: online, body: `{"service":"delay_model","entities":{"airport":["JFK","LAX"],"destination":["SFO",null]}}`},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -17,7 +18,8 @@ func (s *Server) health(c *gin.Context) error {
 	return nil
 }
 
-// ready says whether the process answers reads; while it stops it does not, so that load balancers turn away.
+// ready says whether the process answers reads: 503 when it does not, and while it stops, so that load balancers turn
+// away; 200 with what is not as it should be when it does.
 func (s *Server) ready(c *gin.Context) error {
 	if s.draining.Load() {
 		return feature.Errorf(feature.CodeUnavailable, "the server is stopping")
@@ -78,6 +80,10 @@ func (s *Server) materialize(c *gin.Context) error {
 			}
 			return notFound("view or source", name, known)
 		}
+	}
+	err = s.begin(c, list(req.Views), map[string]string{"full": strconv.FormatBool(req.Full), "dry_run": strconv.FormatBool(req.DryRun)})
+	if err != nil {
+		return err
 	}
 	return stream(s, c, func(ctx context.Context, progress func(api.Progress)) (*api.MaterializeResult, error) {
 		return s.cfg.Materializer.Materialize(ctx, &req, progress)
@@ -147,6 +153,9 @@ func (s *Server) sql(c *gin.Context) error {
 		return err
 	}
 	if err := s.chargeTable(c, tableCost); err != nil {
+		return err
+	}
+	if err := s.begin(c, "", map[string]string{"query": req.Query}); err != nil {
 		return err
 	}
 	table, err := s.cfg.Querier.Query(c.Request.Context(), req.Query)

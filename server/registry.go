@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -228,6 +229,12 @@ func (s *Server) change(c *gin.Context, do func(context.Context, *api.RegistryRe
 	if req.Files == nil {
 		return fieldError("files", "missing: expected an object of file names and texts")
 	}
+	if c.FullPath() == api.PathRegistryApply {
+		files := list(slices.Sorted(maps.Keys(req.Files)))
+		if err := s.begin(c, "", map[string]string{"files": files, "upgrade": list(req.Upgrade), "delete": list(req.Delete)}); err != nil {
+			return err
+		}
+	}
 	plan, err := do(c.Request.Context(), &req)
 	if err != nil {
 		return err
@@ -250,6 +257,9 @@ func (s *Server) rollback(c *gin.Context) error {
 	}
 	if req.Service == "" {
 		return fieldError("service", "missing: expected NAME or NAME@VERSION")
+	}
+	if err := s.begin(c, req.Service, nil); err != nil {
+		return err
 	}
 	plan, err := s.cfg.Registry.Rollback(c.Request.Context(), req.Service)
 	if err != nil {

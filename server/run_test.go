@@ -77,6 +77,93 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainDelay: while load balancers turn away, readyz says 503 and reads are answered.
+func TestDrainDelay(t *testing.T) {
+	cfg := (&parts{}).config()
+	cfg.Limits.DrainDelay = 300 * time.Millisecond
+	s := start(t, cfg)
+	s.want(200, request{method: get, path: "/readyz"})
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop() }()
+	eventually(t, "readyz says 503", func() bool {
+		status, header, body := s.do(request{method: get, path: "/readyz"})
+		return status == 503 && header.Get("Retry-After") != "" && errorOf(t, body).Message == "the server is stopping"
+	})
+	s.want(200, request{path: online, body: goodOnline})
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDrainStreams: a training set under way at the stop ends well when it ends in time, and is cut off, so that no
+// client takes it for whole, when it does not.
+func TestDrainStreams(t *testing.T) {
+	for name, endsInTime := range map[string]bool{"in time": true, "too late": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begun, finish := make(chan bool), make(chan bool)
+			p := &parts{train: func(ctx context.Context, _ *server.Training) (*server.TrainingSet, error) {
+				return &server.TrainingSet{Write: func(w io.Writer) error {
+					if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+						return err
+					}
+					close(begun)
+					select {
+					case <-finish:
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+					_, err := w.Write([]byte("end"))
+					return err
+				}}, nil
+			}}
+			cfg := p.config()
+			cfg.Limits.DrainTime = time.Second
+			s := start(t, cfg)
+			type answer struct {
+				body string
+				err  error
+			}
+			answered := make(chan answer, 1)
+			go func() {
+				_, _, body, err := s.try(request{path: train, body: trainBody})
+				answered <- answer{body, err}
+			}()
+			<-begun
+			stopped := make(chan error, 1)
+			go func() { stopped <- s.stop() }()
+			if endsInTime {
+				close(finish)
+			}
+			got := <-answered
+			if whole := got.err == nil && strings.HasSuffix(got.body, "end"); whole != endsInTime {
+				t.Errorf("%d bytes, %v; want a whole answer: %v", len(got.body), got.err, endsInTime)
+			}
+			if err := <-stopped; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestFailuresTellNoAddresses: what is not reachable is said, where it is is not.
+func TestFailuresTellNoAddresses(t *testing.T) {
+	dial := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 3), Port: 8123}, Err: errors.New("refused")}
+	failed := feature.Errorf(feature.CodeUnavailable, "read the history: %w", feature.Hide(dial, "ClickHouse cannot be reached"))
+	p := &parts{
+		lookup: func(context.Context, *feature.Lookup) (*feature.Answer, error) { return nil, failed },
+		work:   func(context.Context, func(api.Progress)) error { return failed },
+	}
+	cfg := p.config()
+	cfg.Ready = func(context.Context) error { return failed }
+	s := start(t, cfg)
+	for _, r := range []request{{path: online, body: goodOnline}, {path: api.PathMaterialize, body: `{}`}, {method: get, path: "/readyz"}} {
+		if e := errorOf(t, s.want(503, r)); strings.Contains(e.Message, "10.0.0.3") || !strings.HasSuffix(e.Message, "ClickHouse cannot be reached") {
+			t.Errorf("%s: %v", r.path, e)
+		}
+	}
+}
+
 // TestDrainDeadline: what does not end in time is cancelled, and its handler has returned when Run returns.
 func TestDrainDeadline(t *testing.T) {
 	p := &parts{}
@@ -297,6 +384,8 @@ func TestReadyAndMetrics(t *testing.T) {
 	cfg := p.config()
 	ready := errors.New("departures@2 is joining")
 	cfg.Ready = func(context.Context) error { return ready }
+	var degraded []string
+	cfg.Degraded = func() []string { return degraded }
 	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "lockstep_replica_lag_seconds"})
 	gauge.Set(3)
 	cfg.Collectors = []prometheus.Collector{gauge}
@@ -305,7 +394,13 @@ func TestReadyAndMetrics(t *testing.T) {
 		t.Errorf("not ready: %v", e)
 	}
 	ready = nil
-	s.want(200, request{method: get, path: "/readyz"})
+	if got := s.want(200, request{method: get, path: "/readyz"}); got != `{"status":"ok"}`+"\n" {
+		t.Errorf("ready: %s", got)
+	}
+	degraded = []string{"ClickHouse does not follow the log"}
+	if got := s.want(200, request{method: get, path: "/readyz"}); got != `{"status":"degraded","degraded":["ClickHouse does not follow the log"]}`+"\n" {
+		t.Errorf("degraded: %s", got)
+	}
 	s.want(200, request{path: online, body: `{"service":"delay_model","entities":{"airport":["JFK","LAX"],"destination":["SFO","SFO"]}}`})
 	s.want(200, request{path: events + "?partial=true", body: `[{},5]`})
 	s.do(request{method: "BREW", path: "/x"})

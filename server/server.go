@@ -31,6 +31,8 @@ type Server struct {
 	certs    *certificates // nil without TLS
 	classes  map[api.Class]*class
 	budget   budget
+	actions  map[string]string // operation ids by path
+	refusals refusals
 	inFlight atomic.Int64
 	draining atomic.Bool
 	handlers sync.WaitGroup
@@ -50,6 +52,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:     cfg,
 		access:  newAccess(cfg.Tokens, !cfg.unix()),
 		classes: newClasses(&cfg.Limits),
+		actions: map[string]string{},
 		replays: newReplays(cfg.Now),
 		openAPI: api.OpenAPI(cfg.Version),
 		origins: http.NewCrossOriginProtection(),
@@ -87,6 +90,7 @@ func (s *Server) register() error {
 			return fmt.Errorf("server: no handler for %s %s", r.Method, r.Path)
 		}
 		path := strings.NewReplacer("{", ":", "}", "").Replace(r.Path)
+		s.actions[path] = r.Name
 		s.engine.Handle(r.Method, path, s.authorize(r.Scope), s.admit(s.classes[r.Class]), s.checked(r, h))
 	}
 	return nil
@@ -116,6 +120,7 @@ func (s *Server) routes() map[string]handler {
 		api.PathRollback:        s.rollback,
 		api.PathRegistrySchema:  s.registrySchema,
 		api.PathStatus:          s.status,
+		api.PathAudit:           s.audit,
 		api.PathDeadLetters:     s.deadLetters,
 		api.PathDeadLetter:      s.deadLetter,
 		api.PathReplay:          s.replayLetters,
@@ -135,6 +140,7 @@ func (s *Server) routes() map[string]handler {
 // checked refuses query parameters that the route does not have, then calls h.
 func (s *Server) checked(r api.Route, h handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		defer s.end(c)
 		err := checkQuery(c, r.Params)
 		if err == nil {
 			err = h(c)

@@ -105,6 +105,7 @@ func (s *Server) abort(w *streamWriter, err error, headers ...string) error {
 		return err
 	}
 	w.c.Set(cutOff, true)
+	remember(w.c, err)
 	if w.c.Request.Context().Err() == nil {
 		s.cfg.Logger.Error("an answer was cut off", slog.String("route", w.c.FullPath()), slog.Any("error", err))
 	}
@@ -168,7 +169,9 @@ func stream[T any](s *Server, c *gin.Context, run func(ctx context.Context, prog
 	case err != nil && !w.started:
 		return err
 	case err != nil:
-		p.line(api.Line[T]{Error: s.public(c, err)})
+		e := s.public(c, err)
+		remember(c, e)
+		p.line(api.Line[T]{Error: e})
 	default:
 		p.line(api.Line[T]{Result: result})
 	}

@@ -41,6 +41,13 @@ func (s *Server) historical(c *gin.Context) error {
 	if t.Spine.File != "" {
 		defer os.Remove(t.Spine.File)
 	}
+	service := ""
+	if t.Plan.Service.Name != "" {
+		service = t.Plan.Service.String()
+	}
+	if err := s.begin(c, service, trainingDetails(t)); err != nil {
+		return err
+	}
 	set, err := s.cfg.Trainer.Train(c.Request.Context(), t)
 	if err != nil {
 		return err
@@ -53,6 +60,15 @@ func (s *Server) historical(c *gin.Context) error {
 	}
 	w.end()
 	return nil
+}
+
+// trainingDetails is what the audit trail says of a training set: it takes data out.
+func trainingDetails(t *Training) map[string]string {
+	var views []string
+	for _, it := range t.Plan.Items {
+		views = append(views, it.View.Ref().String())
+	}
+	return map[string]string{"views": list(views), "format": t.Format, "spine_sql": t.Spine.SQL, "keys_all": t.Spine.KeysAll}
 }
 
 func trainingHeader(c *gin.Context, format string, set *TrainingSet) error {

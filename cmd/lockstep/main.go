@@ -122,7 +122,7 @@ lockstep.yaml, in this order; docs/configuration.md lists all.`,
 		a.initCommand(), a.devCommand(), a.serveCommand(), a.planCommand(), a.applyCommand(),
 		a.listCommand(), a.describeCommand(), a.versionsCommand(), a.rollbackCommand(), a.importCommand(), a.pushCommand(), a.materializeCommand(),
 		a.trainCommand(), a.getCommand(), a.verifyCommand(), a.deadLettersCommand(), a.sqlCommand(), a.statusCommand(),
-		a.engineCommand(), a.schemaCommand(), a.tokenCommand(),
+		a.engineCommand(), a.schemaCommand(), a.tokenCommand(), a.auditCommand(),
 	)
 	a.prepare(root)
 	return root

@@ -158,6 +158,9 @@ func (a *app) train(cmd *cobra.Command, service string, t *training) error {
 		if a.cfg.JSON {
 			return a.printJSON(map[string]any{"out": t.out, "meta": meta})
 		}
+		if stale := meta["lockstep.stale"]; stale != "" {
+			fmt.Fprintln(a.err, "stale:", stale)
+		}
 		return a.line("%s: %s rows in %s, of %s at sequence %s", t.out, meta["lockstep.rows"], time.Since(start).Round(time.Millisecond), meta["lockstep.service"], meta["lockstep.seq"])
 	})
 }

@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/asof":     {"feature"},
 	"internal/agg":      {"feature"},
 	"internal/expr":     {"feature"},
+	"internal/audit":    {"api"},
 	"internal/wire":     {"feature", "internal/asof"},
 	"internal/breaker":  {"feature"},
 	"internal/eventlog": {"feature", "internal/breaker", "internal/wire"},
@@ -49,7 +50,7 @@ var allowed = map[string][]string{
 	"internal/killtest": {},
 	"internal/arch":     {},
 	"internal/node": {
-		"feature", "api", "internal/asof", "internal/board", "internal/chdb", "internal/eventlog", "internal/gate", "internal/identity", "internal/rowfile", "internal/schedule", "internal/verify",
+		"feature", "api", "internal/asof", "internal/audit", "internal/board", "internal/chdb", "internal/eventlog", "internal/gate", "internal/identity", "internal/rowfile", "internal/schedule", "internal/verify",
 		"registry", "offline", "online", "materialize", "server", "migrations",
 	},
 	"bench": {

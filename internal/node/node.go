@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/audit"
 	"github.com/lockstepfs/lockstep/internal/chdb"
 	"github.com/lockstepfs/lockstep/internal/eventlog"
 	"github.com/lockstepfs/lockstep/internal/gate"
@@ -54,6 +55,7 @@ type Node struct {
 	gate       *gate.Gate
 	importer   *materialize.Importer
 	copying    copying
+	trail      *audit.Trail
 	server     *server.Server
 
 	stopEngine func()
@@ -66,7 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, logger: cfg.Logger, started: time.Now()}
-	for _, open := range []func(context.Context) error{n.claim, n.openEngine, n.openOffline, n.openLog, n.openMovers, n.openCopying, n.openServer} {
+	for _, open := range []func(context.Context) error{n.claim, n.openEngine, n.openOffline, n.openLog, n.openMovers, n.openCopying, n.openTrail, n.openServer} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -204,14 +206,28 @@ func (n *Node) openGate() (err error) {
 	return nil
 }
 
-// Run runs every part until ctx ends, then drains and closes them. It returns nil when ctx ended and everything
-// was put down well.
+func (n *Node) openTrail(context.Context) (err error) {
+	n.trail, err = audit.Open(audit.Config{Dir: filepath.Join(n.cfg.Data, "audit")})
+	return err
+}
+
+// Run runs every part until ctx ends. Then the server drains while the other parts go on, because requests under way
+// need them; then those stop, and everything is closed. It returns nil when ctx ended and everything was put down
+// well.
 func (n *Node) Run(ctx context.Context) error {
-	group, running := errgroup.WithContext(ctx)
+	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, running := errgroup.WithContext(parts)
 	group.Go(func() error { return n.registry.Run(running) })
 	group.Go(func() error { return n.follow(running) })
 	group.Go(func() error { return n.head.run(running) })
-	group.Go(func() error { return n.server.Run(running) })
+	group.Go(func() error {
+		defer stop()
+		serving, drain := context.WithCancel(running)
+		defer drain()
+		defer context.AfterFunc(ctx, drain)()
+		return n.server.Run(serving)
+	})
 	if n.sink != nil {
 		group.Go(func() error { return n.sink.Run(running) })
 		group.Go(func() error { return n.trimmer.Run(running) })
@@ -277,6 +293,9 @@ func (n *Node) Close() error {
 	}
 	if n.stopEngine != nil {
 		n.stopEngine()
+	}
+	if n.trail != nil {
+		errs = append(errs, n.trail.Close())
 	}
 	if n.lock != nil {
 		n.lock.release()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/lockstepfs/lockstep/feature"
@@ -82,15 +81,23 @@ func (n *Node) staleness() []string {
 	return stale
 }
 
-// fresh returns the watermark once it covers what the log holds now, or as it is after a few seconds.
-func (n *Node) fresh(ctx context.Context) (feature.Cut, error) {
-	if _, head, err := n.log.Bounds(ctx); err == nil {
-		waiting, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := n.covered.Wait(waiting, head)
-		cancel()
-		if err != nil && ctx.Err() == nil {
-			n.logger.Warn("a training set is made of a history that is behind the log", slog.Any("error", err))
-		}
+// fresh returns the watermark once it covers what the log holds now, or as it is after a few seconds; then stale says
+// in words what it lacks (rule C5).
+func (n *Node) fresh(ctx context.Context) (cut feature.Cut, stale string, err error) {
+	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, head, lost := n.log.Bounds(asking)
+	if lost == nil {
+		_ = n.covered.Wait(asking, head) // whether it does is seen below
 	}
-	return n.watermark(ctx)
+	if cut, err = n.watermark(ctx); err != nil {
+		return cut, "", err
+	}
+	switch {
+	case lost != nil:
+		stale = fmt.Sprintf("NATS cannot be reached; the history ends at sequence %d", cut.Seq)
+	case cut.Seq < head:
+		stale = fmt.Sprintf("the history ends at sequence %d, the log at %d", cut.Seq, head)
+	}
+	return cut, stale, nil
 }

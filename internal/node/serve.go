@@ -14,7 +14,7 @@ func (n *Node) openServer(ctx context.Context) error {
 		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Serving: n.Serving, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n}, Materializer: materializer{n}, Letters: letters{n},
 		Ready: n.readiness, Degraded: n.degraded, Now: n.cfg.Now, Schema: registry.Schema(), AllowSQL: n.cfg.AllowSQL, Version: n.cfg.Version,
 		Collectors: n.collectors(), Logger: n.logger, TempDir: n.uploads(),
-		Tokens: n.cfg.Tokens, TLS: n.cfg.TLS, Limits: n.cfg.Limits,
+		Auditor: n.trail, Tokens: n.cfg.Tokens, TLS: n.cfg.TLS, Limits: n.cfg.Limits,
 	}
 	if n.cfg.AllowSQL {
 		cfg.Querier = querier{n}

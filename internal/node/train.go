@@ -28,7 +28,7 @@ func (n trainer) Train(ctx context.Context, t *server.Training) (*server.Trainin
 	if err != nil {
 		return nil, err
 	}
-	cut, err := n.cut(ctx, t.Cut)
+	cut, stale, err := n.cut(ctx, t.Cut)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +49,9 @@ func (n trainer) Train(ctx context.Context, t *server.Training) (*server.Trainin
 		return nil, err
 	}
 	meta := metadata(t, set)
+	if stale != "" {
+		meta["lockstep.stale"] = stale
+	}
 	write := func(w io.Writer) error {
 		err := writeSet(ctx, w, format, set, meta)
 		return errors.Join(err, set.Close())
@@ -57,24 +60,24 @@ func (n trainer) Train(ctx context.Context, t *server.Training) (*server.Trainin
 }
 
 // cut returns the state that a training set is made of: the one asked for, or that of now.
-func (n trainer) cut(ctx context.Context, asked *feature.Cut) (feature.Cut, error) {
+func (n trainer) cut(ctx context.Context, asked *feature.Cut) (cut feature.Cut, stale string, err error) {
 	if asked == nil {
 		return n.fresh(ctx)
 	}
-	cut := feature.Cut{Log: cmp.Or(asked.Log, n.log.ID()), Seq: asked.Seq}
+	cut = feature.Cut{Log: cmp.Or(asked.Log, n.log.ID()), Seq: asked.Seq}
 	if cut.Log != n.log.ID() {
-		return cut, feature.Errorf(feature.CodeInvalid, "cut: sequence %d is of log %s, this log is %s", cut.Seq, cut.Log, n.log.ID())
+		return cut, "", feature.Errorf(feature.CodeInvalid, "cut: sequence %d is of log %s, this log is %s", cut.Seq, cut.Log, n.log.ID())
 	}
 	_, head, err := n.log.Bounds(ctx)
 	if err != nil {
-		return cut, err
+		return cut, "", err
 	}
 	if cut.Seq > head {
-		return cut, feature.Errorf(feature.CodeInvalid, "cut: the log has %d entries, there is no sequence %d yet", head, cut.Seq)
+		return cut, "", feature.Errorf(feature.CodeInvalid, "cut: the log has %d entries, there is no sequence %d yet", head, cut.Seq)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return cut, n.covered.Wait(ctx, cut.Seq)
+	return cut, "", n.covered.Wait(ctx, cut.Seq)
 }
 
 // openSpine opens the spine's file with its keys and its time read as what they are.
