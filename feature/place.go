@@ -34,3 +34,11 @@ func (c Copy) Reason() string {
 	}
 	return "conflict: the event of this id, at " + c.Of.String() + ", differs"
 }
+
+// Arrivals are events of one source as rule E1 sees them, in columns of equal length.
+type Arrivals struct {
+	IDs    []Column // the columns of the source's id
+	Times  []Time
+	Sums   []uint64 // equal for equal rows: docs/format/identity.md
+	Places []Place
+}

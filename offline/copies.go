@@ -3,7 +3,6 @@ package offline
 import (
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 
@@ -28,7 +27,7 @@ const (
 type arrived struct {
 	*events
 	IDs      []string // the parts of the id, never NULL
-	Sum      string   // equal for rows with equal columns and, as good as certainly, for no others
+	Sum      string   // rowSum
 	Place    string   // sequence at which the event arrived: its message's, or that of its import's record
 	PlaceRow string   // its place in the message or the import
 	TimeBase int64    // makes every event time positive
@@ -51,14 +50,7 @@ func (s *Store) arrived(ctx context.Context, src *feature.Source, cut feature.Cu
 		Place:    "if(_gen = 0, _seq, transform(_gen, {places_of:Array(UInt64)}, {places:Array(UInt64)}, toUInt64(0)))",
 		PlaceRow: "if(_gen = 0, toUInt64(_idx), _row)",
 	}
-	var parts []string
-	for _, c := range e.Columns {
-		parts = append(parts, c.Expr, c.Null)
-		if c.Field.Type.List {
-			parts = append(parts, "length("+c.Expr+")")
-		}
-	}
-	a.Sum = "sipHash64(" + strings.Join(parts, ", ") + ")"
+	a.Sum = rowSum(e.Columns)
 	for _, id := range src.ID {
 		f, err := field(src, id)
 		if err != nil {
@@ -175,9 +167,9 @@ func (s *Store) settleAlike(ctx context.Context, a *arrived, src *feature.Source
 		return false, err
 	}
 	j := &alike{store: s, source: src.Name, generation: generation, place: a.Sequence + 1, span: src.Dedup}
-	fields := make([]feature.Field, len(src.ID))
-	for i, id := range src.ID {
-		fields[i], _ = field(src, id) // arrived has found them all
+	fields, err := idFields(src)
+	if err != nil {
+		return false, err
 	}
 	id, into := newKey(fields)
 	var t int64
@@ -303,75 +295,4 @@ func (s *Store) Conflicts(ctx context.Context, source string, generation uint64,
 		return nil
 	})
 	return out, err
-}
-
-// arrivalRows is how many rows a batch of Arrivals has.
-const arrivalRows = 8192
-
-// Arrivals returns the events of src that are visible at cut, or those of one generation of them when it is not 0: the
-// columns of src, and behind them two of int64, the sequence and the row of the place where each arrived (rule E1). The
-// sequence can be ranged over once.
-func (s *Store) Arrivals(ctx context.Context, src *feature.Source, cut feature.Cut, generation uint64) iter.Seq2[*feature.Batch, error] {
-	return func(yield func(*feature.Batch, error) bool) {
-		if err := s.streamArrivals(ctx, src, cut, generation, yield); err != nil {
-			yield(nil, err)
-		}
-	}
-}
-
-func (s *Store) streamArrivals(ctx context.Context, src *feature.Source, cut feature.Cut, generation uint64, yield func(*feature.Batch, error) bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if err := s.Ensure(ctx, src); err != nil {
-		return err
-	}
-	a, err := s.arrived(ctx, src, cut, generation)
-	if err != nil {
-		return err
-	}
-	sql, err := text("arrivals.sql", a)
-	if err != nil {
-		return err
-	}
-	row, into := newCells(a.types())
-	var seq, place uint64
-	into = append(into, &seq, &place)
-	batch := newArrivals(src)
-	stopped := false
-	values := make([]feature.Value, len(batch.Columns))
-	err = s.each(ctx, query{"read the events of " + src.Name, sql, a.params()}, func(rows driver.Rows) error {
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		for i := range src.Columns {
-			values[i] = row.value(i)
-		}
-		values[len(values)-2], values[len(values)-1] = feature.Int64Value(int64(seq)), feature.Int64Value(int64(place))
-		batch.Append(values)
-		if batch.Rows < arrivalRows {
-			return nil
-		}
-		full := batch
-		batch = newArrivals(src)
-		if !yield(full, nil) {
-			stopped = true
-			return context.Canceled
-		}
-		return nil
-	})
-	if err != nil && !stopped {
-		return err
-	}
-	if !stopped && batch.Rows > 0 {
-		yield(batch, nil)
-	}
-	return nil
-}
-
-func newArrivals(src *feature.Source) *feature.Batch {
-	b := &feature.Batch{Source: src.Name, Fields: append(slices.Clone(src.Columns), feature.Field{Name: "_seq", Type: feature.Int64}, feature.Field{Name: "_row", Type: feature.Int64})}
-	for _, f := range b.Fields {
-		b.Columns = append(b.Columns, feature.Column{Type: f.Type})
-	}
-	return b
 }

@@ -38,6 +38,10 @@ run import flights "$dir/history.parquet"
 step "Stream: the last week, through the log"
 run push flights "$dir/week.jsonl"
 
+step "Twice: the week again, and once more as a file; copies of events are left out"
+run push flights "$dir/week.jsonl"
+run import flights "$dir/week.jsonl"
+
 step "Materialize: wait until the replica has it all"
 run materialize
 

@@ -31,8 +31,14 @@ const (
 	sourcePrefix = 's'
 	eventPrefix  = 'e'
 
-	formatName = "lockstep identity 1"
-	timeBytes  = 8
+	formatName  = "lockstep identity 1"
+	prefixBytes = 5
+	timeBytes   = 8
+)
+
+const (
+	memTableBytes = 32 << 20
+	cacheBytes    = 256 << 20 // of which Pebble takes what its tables in memory need
 )
 
 // Index holds the ids of events on disk, with the place in the log that it covers. It is a copy: it is made again
@@ -102,11 +108,12 @@ func options(cfg Config) *pebble.Options {
 	}
 	o := &pebble.Options{
 		FS: cfg.FS, Comparer: &comparer, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest,
-		CacheSize: 64 << 20, MemTableSize: 32 << 20, MemTableStopWritesThreshold: 4, L0CompactionThreshold: 4, LBaseMaxBytes: 128 << 20,
+		CacheSize: cacheBytes, MemTableSize: memTableBytes, MemTableStopWritesThreshold: 4, L0CompactionThreshold: 4, LBaseMaxBytes: 128 << 20,
 		Logger: quiet{cfg.Logger},
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].IndexBlockSize = 256 << 10 // one level of index: every read is of one id
 	}
 	return o
 }
@@ -209,7 +216,7 @@ func (x *Index) begin(src *feature.Source) (*loading, error) {
 }
 
 // add notes events as the offline store gives them.
-func (l *loading) add(b *feature.Batch) error { return l.index.addArrivals(l.to, l.src, b) }
+func (l *loading) add(a *feature.Arrivals) error { return l.index.addArrivals(l.to, a) }
 
 // finish makes the source known, in place of what the index had of it.
 func (l *loading) finish() error {
@@ -241,21 +248,21 @@ func (x *Index) Add(src *feature.Source, b *feature.Batch, place func(i int) fea
 	return x.add(number, src, b, place)
 }
 
-// AddArrivals notes events as the offline store gives them: behind the columns of the source two of int64, the Seq
-// and the Row of their Place.
-func (x *Index) AddArrivals(src *feature.Source, b *feature.Batch) error {
+// AddArrivals notes events as the offline store gives them.
+func (x *Index) AddArrivals(src *feature.Source, a *feature.Arrivals) error {
 	number, err := x.number(src)
 	if err != nil {
 		return err
 	}
-	return x.addArrivals(number, src, b)
+	return x.addArrivals(number, a)
 }
 
-func (x *Index) addArrivals(number uint32, src *feature.Source, b *feature.Batch) error {
-	n := len(b.Columns) - 2
-	events := &feature.Batch{Source: src.Name, Fields: b.Fields[:n], Columns: b.Columns[:n], Rows: b.Rows}
-	seqs, rows := b.Columns[n].Ints, b.Columns[n+1].Ints
-	return x.add(number, src, events, func(i int) feature.Place { return feature.Place{Seq: uint64(seqs[i]), Row: uint64(rows[i])} })
+func (x *Index) addArrivals(number uint32, a *feature.Arrivals) error {
+	r := &ids{key: make(feature.Key, len(a.IDs))}
+	for i := range a.IDs {
+		r.columns = append(r.columns, &a.IDs[i])
+	}
+	return x.put(number, r, len(a.Times), func(i int) stored { return stored{a.Times[i], a.Sums[i], a.Places[i]} })
 }
 
 func (x *Index) add(number uint32, src *feature.Source, b *feature.Batch, place func(i int) feature.Place) error {
@@ -263,18 +270,23 @@ func (x *Index) add(number uint32, src *feature.Source, b *feature.Batch, place 
 	if err != nil {
 		return err
 	}
-	batch := x.db.NewBatchWithSize(64 * b.Rows)
+	return x.put(number, &r.ids, b.Rows, func(i int) stored { return stored{feature.Time(r.times[i]), r.sum(i), place(i)} })
+}
+
+func (x *Index) put(number uint32, r *ids, n int, event func(i int) stored) error {
+	batch := x.db.NewBatchWithSize(64 * n)
 	defer batch.Close()
 	key := prefix(number)
 	at := len(key)
 	var value []byte
-	for i := range b.Rows {
+	for i := range n {
 		var ok bool
 		if key, ok = r.appendID(key[:at], i); !ok {
 			continue
 		}
-		key = appendTime(key, feature.Time(r.times[i]))
-		value = appendStored(value[:0], r.sum(i), place(i))
+		e := event(i)
+		key = appendTime(key, e.time)
+		value = appendStored(value[:0], e.sum, e.place)
 		if err := batch.Set(key, value, nil); err != nil {
 			return err
 		}
@@ -294,6 +306,9 @@ func (x *Index) confirm(src *feature.Source, v *Verdict, place func(i int) featu
 	at := len(key)
 	var value []byte
 	for i, f := range v.facts {
+		if f.id == nil {
+			continue
+		}
 		key = appendTime(append(key[:at], f.id...), f.time)
 		value = appendStored(value[:0], f.sum, place(i))
 		if err := batch.Set(key, value, nil); err != nil {

@@ -3,6 +3,7 @@ package identity
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -13,17 +14,18 @@ import (
 type Verdict struct {
 	Fresh  *feature.Batch // the rows that are, in their order; the batch itself if all are
 	Copies []feature.Copy // the others, in their order; where the event is among the Fresh its place is not known
-	facts  []fact         // of Fresh, row by row
-	within []int          // for each of Copies the event's row in Fresh, or -1 if the index knows it
-	epoch  int            // of the Publisher's index
+
+	facts     []fact // of Fresh, row by row
+	originals []int  // for each of Copies the event's row in Fresh, or -1 if the index knows it
+	epoch     int    // of the Publisher's index
 }
 
 // fact is what the index keeps of a row.
 type fact struct {
-	id   string
+	id   []byte // nil if a part of it is NULL
 	time feature.Time
 	sum  uint64
-	next int32 // in Verdict.facts, a later row of the same id, or -1
+	next int32 // in Verdict.facts, a row before it of the same id, or -1
 }
 
 // Judge says which rows of a batch of src are events, given the events that the index knows, as if they arrived
@@ -33,7 +35,7 @@ func (x *Index) Judge(src *feature.Source, b *feature.Batch) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := rowsOf(src, b)
+	j, err := newJudgment(number, src, b)
 	if err != nil {
 		return nil, err
 	}
@@ -41,86 +43,96 @@ func (x *Index) Judge(src *feature.Source, b *feature.Batch) (*Verdict, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the index of ids: %w", err)
 	}
-	j := &judgment{rows: r, it: it, span: src.Dedup, last: make(map[string]int32, b.Rows), key: prefix(number), verdict: &Verdict{Fresh: b}}
-	err = j.all()
+	err = j.lookUp(it)
 	if closed := it.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the index of ids: %w", err)
 	}
-	return j.verdict, nil
+	return j.verdict(), nil
 }
 
 // judgment is a Judge under way.
 type judgment struct {
-	rows    *rows
-	it      *pebble.Iterator
-	span    feature.Span
-	last    map[string]int32 // by id, the last of verdict.facts that has it
-	key     []byte           // begins with the source's prefix
-	verdict *Verdict
+	span  feature.Span
+	batch *feature.Batch
+	keys  []byte // of all rows, one after the other: the source's prefix, the id, and the earliest time that is within the span
+	rows  []judged
 }
 
-func (j *judgment) all() error {
-	b := j.rows.batch
-	for i := range b.Rows {
-		f, first, err := j.row(i)
-		switch {
-		case err != nil:
-			return err
-		case first == nil:
-			f.next = -1
-			if before, ok := j.last[f.id]; ok {
-				f.next = before
-			}
-			j.last[f.id] = int32(len(j.verdict.facts))
-			j.verdict.facts = append(j.verdict.facts, f)
-		default:
-			j.verdict.Copies = append(j.verdict.Copies, feature.Copy{Row: i, Of: first.place, Conflict: first.sum != f.sum})
-			j.verdict.within = append(j.verdict.within, first.fresh)
+// judged is a row of the batch.
+type judged struct {
+	key   []byte // in judgment.keys; nil if a part of the id is NULL
+	time  feature.Time
+	sum   uint64
+	known stored // the first event to arrive that the index knows within the span
+	found bool   // there is one
+}
+
+func (r *judged) id() []byte { return r.key[prefixBytes : len(r.key)-timeBytes] }
+
+func newJudgment(number uint32, src *feature.Source, b *feature.Batch) (*judgment, error) {
+	r, err := rowsOf(src, b)
+	if err != nil {
+		return nil, err
+	}
+	j := &judgment{span: src.Dedup, batch: b, rows: make([]judged, b.Rows), keys: make([]byte, 0, 32*b.Rows)}
+	head := prefix(number)
+	ends := make([]int, b.Rows)
+	for i := range j.rows {
+		row := &j.rows[i]
+		row.time, row.sum = feature.Time(r.times[i]), r.sum(i)
+		from := len(j.keys)
+		var ok bool
+		if j.keys, ok = r.appendID(append(j.keys, head...), i); ok {
+			j.keys = appendTime(j.keys, row.time.Add(-j.span))
+		} else {
+			j.keys = j.keys[:from]
+		}
+		ends[i] = len(j.keys)
+	}
+	from := 0
+	for i, end := range ends { // keys lies where it stays
+		if end > from {
+			j.rows[i].key = j.keys[from:end:end]
+		}
+		from = end
+	}
+	return j, nil
+}
+
+// lookUp finds what the index knows of each row, in the order of the keys, because neighbours lie in one block.
+func (j *judgment) lookUp(it *pebble.Iterator) error {
+	order := make([]int32, 0, len(j.rows))
+	for i := range j.rows {
+		if j.rows[i].key != nil {
+			order = append(order, int32(i))
 		}
 	}
-	j.verdict.Fresh = without(b, j.verdict.Copies)
+	slices.SortFunc(order, func(a, b int32) int { return bytes.Compare(j.rows[a].key, j.rows[b].key) })
+	for _, i := range order {
+		if err := j.rows[i].lookUp(it, j.span); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// original is the event that a row is a copy of.
-type original struct {
-	stored
-	fresh int // its row in Verdict.Fresh, or -1
-}
-
-// row returns what the index would keep of row i, and what it is a copy of, or nil.
-func (j *judgment) row(i int) (fact, *original, error) {
-	at := len(j.key)
-	key, ok := j.rows.appendID(j.key, i)
-	j.key = key[:at]
-	f := fact{time: feature.Time(j.rows.times[i]), sum: j.rows.sum(i)}
-	if !ok {
-		return f, nil, nil
-	}
-	first, err := j.known(key, f.time)
-	if err != nil {
-		return f, nil, err
-	}
-	if first != nil {
-		return f, &original{*first, -1}, nil
-	}
-	id := key[at:]
-	found := -1
-	if before, ok := j.last[string(id)]; ok {
-		for n := before; n >= 0; n = j.verdict.facts[n].next {
-			if within(j.verdict.facts[n].time, f.time, j.span) {
-				found = int(n) // and go on: the list goes from the last to the first
-			}
+func (r *judged) lookUp(it *pebble.Iterator, span feature.Span) error {
+	for ok := it.SeekPrefixGE(r.key); ok; ok = it.Next() {
+		s, err := parseStored(it.Key(), it.Value())
+		if err != nil {
+			return err
+		}
+		if !within(s.time, r.time, span) {
+			break
+		}
+		if !r.found || s.place.Compare(r.known.place) < 0 {
+			r.known, r.found = s, true
 		}
 	}
-	if found >= 0 {
-		return f, &original{stored{sum: j.verdict.facts[found].sum}, found}, nil
-	}
-	f.id = string(id)
-	return f, nil, nil
+	return it.Error()
 }
 
 // within reports whether two event times are at most span apart (E1).
@@ -128,26 +140,46 @@ func within(a, b feature.Time, span feature.Span) bool {
 	return max(a, b).Sub(min(a, b)) <= span
 }
 
-// known returns the first event to arrive that the index knows of the id within the span of t, or nil. key is the
-// source's prefix and the id.
-func (j *judgment) known(key []byte, t feature.Time) (*stored, error) {
-	n := len(key)
-	key = appendTime(key, t.Add(-j.span))
-	j.key = key[:len(j.key)] // it may have grown
-	var first *stored
-	for ok := j.it.SeekPrefixGE(key); ok && bytes.Equal(j.it.Key()[:n], key[:n]); ok = j.it.Next() {
-		s, err := parseStored(j.it.Key(), j.it.Value())
-		if err != nil {
-			return nil, err
+// verdict judges row by row.
+func (j *judgment) verdict() *Verdict {
+	v := &Verdict{facts: make([]fact, 0, len(j.rows))}
+	last := make(map[string]int32, len(j.rows)) // by id, the last of the facts that has it
+	for i := range j.rows {
+		r := &j.rows[i]
+		if r.key == nil {
+			v.facts = append(v.facts, fact{time: r.time, sum: r.sum, next: -1})
+			continue
 		}
-		if !within(s.time, t, j.span) {
-			break
-		}
-		if first == nil || s.place.Compare(first.place) < 0 {
-			first = &s
+		before, repeated := last[string(r.id())]
+		switch first := v.within(before, repeated, r.time, j.span); {
+		case r.found:
+			v.Copies = append(v.Copies, feature.Copy{Row: i, Of: r.known.place, Conflict: r.known.sum != r.sum})
+			v.originals = append(v.originals, -1)
+		case first >= 0:
+			v.Copies = append(v.Copies, feature.Copy{Row: i, Conflict: v.facts[first].sum != r.sum})
+			v.originals = append(v.originals, first)
+		default:
+			if !repeated {
+				before = -1
+			}
+			last[string(r.id())] = int32(len(v.facts))
+			v.facts = append(v.facts, fact{id: r.id(), time: r.time, sum: r.sum, next: before})
 		}
 	}
-	return first, j.it.Error()
+	v.Fresh = without(j.batch, v.Copies)
+	return v
+}
+
+// within returns the first of the facts of an id that is within the span of t, or -1. Those of an id are a list from the
+// last to the first.
+func (v *Verdict) within(last int32, any bool, t feature.Time, span feature.Span) int {
+	found := -1
+	for n := last; any && n >= 0; n = v.facts[n].next {
+		if within(v.facts[n].time, t, span) {
+			found = int(n)
+		}
+	}
+	return found
 }
 
 // without returns b without the rows that are copies, which are in order.

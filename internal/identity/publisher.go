@@ -26,9 +26,8 @@ type Log interface {
 
 // Past is what a Publisher asks the offline store for.
 type Past interface {
-	// Arrivals returns the events of a source that are visible at cut, or those of one generation of them: the
-	// columns of src, and behind them two of int64, the Seq and the Row of their Place.
-	Arrivals(ctx context.Context, src *feature.Source, cut feature.Cut, generation uint64) iter.Seq2[*feature.Batch, error]
+	// Arrivals returns the events of a source that are visible at cut, or those of one generation of them.
+	Arrivals(ctx context.Context, src *feature.Source, cut feature.Cut, generation uint64) iter.Seq2[*feature.Arrivals, error]
 	// Copies returns how many rows of a generation are none because they are copies, and how many of these differ.
 	Copies(ctx context.Context, source string, generation uint64) (duplicates, conflicts int64, err error)
 	// Wait returns when the offline store covers seq.
@@ -329,7 +328,7 @@ func (p *Publisher) settle(t *turn, src *feature.Source, v *Verdict, parts []eve
 		}
 		t.after, out.seq = part.Seq, part.Seq
 	}
-	for i, fresh := range v.within {
+	for i, fresh := range v.originals {
 		if fresh >= 0 {
 			v.Copies[i].Of = places[fresh]
 		}
@@ -383,19 +382,34 @@ func (p *Publisher) catchUp(ctx context.Context, src *feature.Source, t *turn) e
 	if err != nil {
 		return err
 	}
+	epoch, err := p.wait(ctx, src, last)
+	if err != nil {
+		return err
+	}
+	t.after, t.epoch = last, epoch
+	return nil
+}
+
+// Wait returns when the index of this process knows the events of the source up to a sequence of the log: until then
+// Publish waits for it.
+func (p *Publisher) Wait(ctx context.Context, src *feature.Source, seq uint64) error {
+	_, err := p.wait(ctx, src, seq)
+	return err
+}
+
+func (p *Publisher) wait(ctx context.Context, src *feature.Source, seq uint64) (epoch int, err error) {
 	for {
 		p.mu.Lock()
 		moved, epoch := p.moved, p.epoch
 		p.mu.Unlock()
 		at := p.cfg.Index.Position()
-		if epoch > 0 && at.Log == p.cfg.Log.ID() && at.Seq >= last && p.cfg.Index.Knows(src) {
-			t.after, t.epoch = last, epoch
-			return nil
+		if epoch > 0 && at.Log == p.cfg.Log.ID() && at.Seq >= seq && p.cfg.Index.Knows(src) {
+			return epoch, nil
 		}
 		select {
 		case <-moved:
 		case <-ctx.Done():
-			return p.late(ctx, src)
+			return 0, p.late(ctx, src)
 		}
 	}
 }
@@ -403,7 +417,7 @@ func (p *Publisher) catchUp(ctx context.Context, src *feature.Source, t *turn) e
 func (p *Publisher) late(ctx context.Context, src *feature.Source) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return feature.Errorf(feature.CodeUnavailable, "wait for the ids of source %s, nothing was published: %w", src.Name, cmp.Or(p.failure, ctx.Err()))
+	return feature.Errorf(feature.CodeUnavailable, "wait for the ids of source %s: %w", src.Name, cmp.Or(p.failure, ctx.Err()))
 }
 
 // Failure returns why the index does not move, or nil.

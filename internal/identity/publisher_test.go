@@ -47,19 +47,18 @@ type history struct {
 	imported map[uint64]*feature.Batch // by generation
 }
 
-func (h *history) Arrivals(_ context.Context, src *feature.Source, cut feature.Cut, generation uint64) iter.Seq2[*feature.Batch, error] {
-	return func(yield func(*feature.Batch, error) bool) {
+func (h *history) Arrivals(_ context.Context, _ *feature.Source, cut feature.Cut, generation uint64) iter.Seq2[*feature.Arrivals, error] {
+	return func(yield func(*feature.Arrivals, error) bool) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		for g, b := range h.imported {
 			if g != generation && generation != 0 {
 				continue
 			}
-			out := &feature.Batch{Source: src.Name, Fields: append(append([]feature.Field(nil), b.Fields...), feature.Field{Name: "_seq", Type: feature.Int64}, feature.Field{Name: "_row", Type: feature.Int64}), Rows: b.Rows}
-			out.Columns = append(append(out.Columns, b.Columns...), feature.Column{Type: feature.Int64}, feature.Column{Type: feature.Int64})
+			out := &feature.Arrivals{IDs: b.Columns[:1], Sums: make([]uint64, b.Rows)}
 			for i := range b.Rows {
-				out.Columns[len(b.Columns)].Append(feature.Int64Value(int64(cut.Seq)))
-				out.Columns[len(b.Columns)+1].Append(feature.Int64Value(int64(i)))
+				out.Times = append(out.Times, feature.Time(b.Columns[1].Ints[i]))
+				out.Places = append(out.Places, feature.Place{Seq: cut.Seq, Row: uint64(i)})
 			}
 			if !yield(out, nil) {
 				return
@@ -89,12 +88,12 @@ func (h *history) Watermark() feature.Cut {
 
 // world is a log with its history.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	log     *eventlog.Log
 	history *history
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	log, err := eventlog.Open(t.Context(), eventlog.Config{Dir: t.TempDir(), Durability: eventlog.OS})
 	if err != nil {
 		t.Fatal(err)
@@ -129,9 +128,14 @@ func (w *world) publisher(dir string) (p *identity.Publisher, x *identity.Index,
 
 func (w *world) publish(p *identity.Publisher, b *feature.Batch) identity.Receipt {
 	w.t.Helper()
+	return w.publishAs(p, payments(), b)
+}
+
+func (w *world) publishAs(p *identity.Publisher, src *feature.Source, b *feature.Batch) identity.Receipt {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
 	defer cancel()
-	r, err := p.Publish(ctx, payments(), b)
+	r, err := p.Publish(ctx, src, b)
 	if err != nil {
 		w.t.Fatalf("Publish: %v", err)
 	}

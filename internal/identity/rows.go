@@ -1,8 +1,9 @@
 package identity
 
 import (
-	"encoding/binary"
 	"fmt"
+	"math"
+	"strconv"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -12,25 +13,25 @@ import (
 
 // rows reads the rows of a batch as the index sees them.
 type rows struct {
+	ids
 	batch *feature.Batch
-	id    []*feature.Column
 	times []int64
-	seeds []uint64 // of each column, from its name
-	key   feature.Key
+	heads [][]byte // of each column, how the text that is summed begins
 	buf   []byte
+	elem  []byte
 }
 
 func rowsOf(src *feature.Source, b *feature.Batch) (*rows, error) {
-	r := &rows{batch: b, key: make(feature.Key, len(src.ID)), seeds: make([]uint64, len(b.Fields))}
+	r := &rows{batch: b, ids: ids{key: make(feature.Key, len(src.ID))}, heads: make([][]byte, len(b.Fields))}
 	for i, f := range b.Fields {
-		r.seeds[i] = xxhash.Sum64String(f.Name)
+		r.heads[i] = []byte(f.Name + "=")
 	}
 	for _, name := range src.ID {
 		c := b.Column(name)
 		if c == nil || !c.Type.KeyPart() {
 			return nil, fmt.Errorf("rows of %s have no column %s for their id", src.Name, name)
 		}
-		r.id = append(r.id, c)
+		r.columns = append(r.columns, c)
 	}
 	c := b.Column(src.EventTime)
 	if c == nil || c.Type != feature.Timestamp {
@@ -40,10 +41,16 @@ func rowsOf(src *feature.Source, b *feature.Batch) (*rows, error) {
 	return r, nil
 }
 
+// ids reads ids.
+type ids struct {
+	columns []*feature.Column
+	key     feature.Key
+}
+
 // appendID appends the id of a row, self-delimiting. It returns false if a part of it is NULL: such a row came in
 // before its source had an id, and is no copy of anything.
-func (r *rows) appendID(dst []byte, row int) ([]byte, bool) {
-	for i, c := range r.id {
+func (r *ids) appendID(dst []byte, row int) ([]byte, bool) {
+	for i, c := range r.columns {
 		if c.IsNull(row) {
 			return dst, false
 		}
@@ -53,7 +60,8 @@ func (r *rows) appendID(dst []byte, row int) ([]byte, bool) {
 }
 
 // sum returns a number that rows with equal columns share and others, as good as certainly, do not. NULL adds
-// nothing to it, so that a column that the source gained later makes no difference to what was there.
+// nothing to it, so that a column that the source gained later makes no difference to what was there. The offline
+// store computes the same; docs/format/identity.md defines it.
 func (r *rows) sum(row int) uint64 {
 	var sum uint64
 	for i := range r.batch.Columns {
@@ -61,9 +69,45 @@ func (r *rows) sum(row int) uint64 {
 		if c.IsNull(row) {
 			continue
 		}
-		r.buf = binary.LittleEndian.AppendUint64(r.buf[:0], r.seeds[i])
-		r.buf = wire.AppendOrdered(r.buf, c.Value(row))
+		r.buf = append(r.buf[:0], r.heads[i]...)
+		switch {
+		case c.Type.List:
+			for _, v := range c.Lists[row] {
+				r.elem = appendText(r.elem[:0], v)
+				r.buf = append(strconv.AppendInt(r.buf, int64(len(r.elem)), 10), ':')
+				r.buf = append(r.buf, r.elem...)
+			}
+		case c.Type.Kind == feature.KindString:
+			r.buf = append(r.buf, c.Strs[row]...)
+		case c.Type.Kind == feature.KindFloat64:
+			r.buf = appendFloat(r.buf, c.Floats[row])
+		default:
+			r.buf = strconv.AppendInt(r.buf, c.Ints[row], 10)
+		}
 		sum += xxhash.Sum64(r.buf)
 	}
 	return sum
+}
+
+// appendText appends a scalar as it is summed.
+func appendText(dst []byte, v feature.Value) []byte {
+	switch v.Type().Kind {
+	case feature.KindString:
+		return append(dst, v.Str()...)
+	case feature.KindFloat64:
+		return appendFloat(dst, v.Float64())
+	case feature.KindBool:
+		if v.Bool() {
+			return append(dst, '1')
+		}
+		return append(dst, '0')
+	case feature.KindTimestamp:
+		return strconv.AppendInt(dst, int64(v.Time()), 10)
+	default:
+		return strconv.AppendInt(dst, v.Int64(), 10)
+	}
+}
+
+func appendFloat(dst []byte, f float64) []byte {
+	return strconv.AppendInt(dst, int64(math.Float64bits(f)), 10)
 }

@@ -66,7 +66,7 @@ func expectedFlights(t *testing.T) string {
 func start(t *testing.T) *sdk.Client {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	n, err := node.Open(t.Context(), node.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", Logger: logger})
+	n, err := node.Open(t.Context(), node.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", AllowSQL: true, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

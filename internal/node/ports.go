@@ -59,7 +59,11 @@ func (n importer) Import(ctx context.Context, im *server.Import, progress func(a
 	}
 	out := &api.ImportResult{Rows: r.Rows, Generation: r.Generation, Seq: r.Seq, Known: r.Already}
 	if len(im.Source.ID) > 0 {
-		out.Duplicates, out.Conflicts, err = n.importer.Copies(ctx, req, r)
+		if out.Duplicates, out.Conflicts, err = n.importer.Copies(ctx, req, r); err != nil {
+			return nil, err
+		}
+		progress(api.Progress{Stage: "ids", Done: -1, Rows: r.Rows})
+		err = n.known.Wait(ctx, im.Source, r.Seq) // so that a push that follows does not have to
 	}
 	return out, err
 }

@@ -171,7 +171,7 @@ func (e *streamEngine) Import(ctx context.Context, m semtest.Message) (semtest.R
 		lines[i] = row
 	}
 	e.imports++
-	lines = append(lines, bytes.Repeat([]byte(" "), e.imports)) // the same rows again are a file of other content (E2)
+	lines = append(lines, bytes.Repeat([]byte("\n"), e.imports)) // the same rows again are a file of other content (E2)
 	if err := os.WriteFile(path, bytes.Join(lines, []byte("\n")), 0o600); err != nil {
 		return semtest.Receipt{}, err
 	}

@@ -1,12 +1,11 @@
--- Events with the place at which they arrived.
+-- Events as rule E1 sees them.
 SELECT
-{{- range $i, $flags := .Flags}}
-    {{$flags}} AS _f{{$i}},
+{{- range .IDs}}
+    {{.}},
 {{- end}}
-{{- range $i, $c := .Columns}}
-    {{$c.Expr}} AS _v{{$i}},
-{{- end}}
-    {{.Place}} AS _place,
-    {{.PlaceRow}} AS _place_row
+    {{.EventMicros}},
+    {{.Sum}},
+    {{.Place}},
+    {{.PlaceRow}}
 FROM {{.Table}}
 WHERE {{template "visible" .}}
