@@ -343,3 +343,28 @@ func FuzzParquet(f *testing.F) {
 		}
 	})
 }
+
+// Whatever the bytes, an Arrow file or stream is read or refused.
+func FuzzArrow(f *testing.F) {
+	for _, format := range []rowfile.Format{rowfile.Arrow, rowfile.Feather} {
+		var buf bytes.Buffer
+		w, err := rowfile.NewWriter(&buf, format, everyType, nil)
+		if err == nil {
+			err = w.Write(sample(20))
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(buf.Bytes())
+		f.Add(buf.Bytes()[:buf.Len()/2])
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := read(writeFile(t, "x.arrow", string(data)), rowfile.Arrow, nil)
+		if err != nil && feature.CodeOf(err) != feature.CodeInvalid {
+			t.Fatalf("%v, want CodeInvalid", err)
+		}
+	})
+}
