@@ -30,6 +30,7 @@ const (
 	PathDeadLetters     = "/v1/deadletters"
 	PathDeadLetter      = "/v1/deadletters/{seq}"
 	PathReplay          = "/v1/deadletters/replay"
+	PathErase           = "/v1/erase"
 	PathMaterialize     = "/v1/materialize"
 	PathVerify          = "/v1/verify"
 	PathSQL             = "/v1/sql"

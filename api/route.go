@@ -173,6 +173,10 @@ func operateRoutes() []Route {
 			Body: ReplayRequest{}, Answer: Line[ReplayResult]{}, Media: []string{MediaNDJSON},
 		},
 		{
+			Method: http.MethodPost, Path: PathErase, Name: "erase", Summary: "Take keys of an entity out of existence", Scope: ScopeAdmin, Class: ClassOperate, Audited: true,
+			Body: EraseRequest{}, Answer: Line[EraseResult]{}, Media: []string{MediaNDJSON},
+		},
+		{
 			Method: http.MethodPost, Path: PathMaterialize, Name: "materialize", Summary: "Move what ClickHouse has to the replicas", Scope: ScopeAdmin, Class: ClassOperate, Audited: true,
 			Body: MaterializeRequest{}, Answer: Line[MaterializeResult]{}, Media: []string{MediaNDJSON},
 		},

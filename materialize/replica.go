@@ -43,6 +43,8 @@ type Present interface {
 	Follows(v feature.Ref) bool
 	// Rejoin makes the view's history be merged anew.
 	Rejoin(v feature.Ref) error
+	// Erase forgets what the view has of some keys.
+	Erase(v feature.Ref, keys []feature.Key) error
 	// Advance moves the position past an entry without rows.
 	Advance(seq uint64) error
 }
@@ -95,6 +97,11 @@ func (r *Replica) Run(ctx context.Context) error {
 	for {
 		before := r.cfg.Present.Position()
 		err := r.follow(ctx)
+		if at, ok := errors.AsType[*eraseError](err); ok && ctx.Err() == nil {
+			if err = r.erase(at.entry); err == nil {
+				continue
+			}
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -150,6 +157,9 @@ func (r *Replica) follow(ctx context.Context) error {
 					return err
 				}
 			case e := <-entries:
+				if e.Record != nil && e.Record.Kind == eventlog.RecordErase {
+					return &eraseError{e}
+				}
 				if err := r.apply(ctx, group, e); err != nil {
 					return err
 				}

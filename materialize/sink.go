@@ -3,6 +3,8 @@ package materialize
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -37,6 +39,9 @@ type History interface {
 	Recover(ctx context.Context) (watermark feature.Cut, open uint64, err error)
 	// Follow makes the history go on with another log behind a sequence; what is in of an unfinished batch goes out again.
 	Follow(ctx context.Context, log string, after uint64) error
+	// ErasedIDs returns the events that an erasure at seq takes out of a source with an id: those that are there, with
+	// the columns of the id and the event time.
+	ErasedIDs(ctx context.Context, e feature.Erasure, seq uint64) iter.Seq2[*feature.Batch, error]
 	// Append adds entries to the history exactly once and advances the watermark to the last of them.
 	Append(ctx context.Context, log string, entries []eventlog.Entry) error
 }
@@ -166,6 +171,12 @@ func (s *Sink) write(ctx context.Context, entries <-chan eventlog.Entry, open ui
 		case <-ctx.Done():
 			return ctx.Err()
 		case e := <-entries:
+			if erases(e) && len(batch) > 0 && open == 0 { // it goes alone: what it erases must be in
+				if err := s.append(ctx, batch); err != nil {
+					return err
+				}
+				batch, rows = nil, 0
+			}
 			if len(batch) == 0 && open == 0 {
 				timer.Reset(s.cfg.Wait)
 			}
@@ -183,10 +194,53 @@ func (s *Sink) write(ctx context.Context, entries <-chan eventlog.Entry, open ui
 		if !full || len(batch) == 0 {
 			continue
 		}
-		if err := s.cfg.History.Append(ctx, s.id, batch); err != nil {
+		if err := s.append(ctx, batch); err != nil {
 			return err
 		}
-		s.advance(feature.Cut{Log: s.id, Seq: batch[len(batch)-1].Seq})
 		batch, rows, open = nil, 0, 0
 	}
+}
+
+func (s *Sink) append(ctx context.Context, batch []eventlog.Entry) error {
+	for _, e := range batch {
+		if erases(e) {
+			if err := s.forget(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.cfg.History.Append(ctx, s.id, batch); err != nil {
+		return err
+	}
+	s.advance(feature.Cut{Log: s.id, Seq: batch[len(batch)-1].Seq})
+	return nil
+}
+
+// forgetRows is how many events one record tells of: it must fit a message.
+const forgetRows = 1000
+
+func erases(e eventlog.Entry) bool { return e.Record != nil && e.Record.Kind == eventlog.RecordErase }
+
+// forget tells the gates which events of sources with an id are about to be erased (rule E3): what comes with their ids
+// later is no copy of them. It is told once, before they are gone, however often the sink comes to the record.
+func (s *Sink) forget(ctx context.Context, e eventlog.Entry) error {
+	for i, x := range e.Record.Erase {
+		part := 0
+		for b, err := range s.cfg.History.ErasedIDs(ctx, x.Erasure, e.Seq) {
+			if err != nil {
+				return err
+			}
+			for from := 0; from < b.Rows; from += forgetRows {
+				record := eventlog.Record{
+					ID: fmt.Sprintf("forget-%d-%d-%d", e.Seq, i, part), Kind: eventlog.RecordForget, Source: x.Source,
+					Forget: &eventlog.Forgotten{Before: e.Seq, Events: b.Slice(from, min(from+forgetRows, b.Rows))},
+				}
+				if _, err := s.cfg.Log.PublishRecord(ctx, record); err != nil {
+					return err
+				}
+				part++
+			}
+		}
+	}
+	return nil
 }

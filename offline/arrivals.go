@@ -61,6 +61,10 @@ func (s *Store) streamArrivals(ctx context.Context, src *feature.Source, of read
 	if err != nil {
 		return err
 	}
+	return s.streamArrived(ctx, src, a, a.params(), yield)
+}
+
+func (s *Store) streamArrived(ctx context.Context, src *feature.Source, a *arrived, args []any, yield func(*feature.Arrivals, error) bool) error {
 	sql, err := text("arrivals.sql", a)
 	if err != nil {
 		return err
@@ -76,7 +80,7 @@ func (s *Store) streamArrivals(ctx context.Context, src *feature.Source, of read
 	into = append(into, &t, &sum, &place.Seq, &place.Row)
 	batch := newArrivals(fields)
 	stopped := false
-	err = s.each(ctx, query{"read the events of " + src.Name, sql, a.params()}, func(rows driver.Rows) error {
+	err = s.each(ctx, query{"read the events of " + src.Name, sql, args}, func(rows driver.Rows) error {
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}

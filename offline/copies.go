@@ -32,6 +32,7 @@ type arrived struct {
 	PlaceRow string   // its place in the message or the import
 	TimeBase int64    // makes every event time positive
 	Cuts     string   // of extent.sql
+	Only     string   // a further condition, or ""
 	places   []uint64 // for each of all generations the sequence of its record
 	all      []uint64
 }

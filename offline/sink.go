@@ -14,13 +14,14 @@ import (
 	"github.com/lockstepfs/lockstep/feature"
 )
 
-// Entry is an entry of the log on its way into the history. One of Batch and Import may be set; an entry with neither only
-// moves the watermark.
+// Entry is an entry of the log on its way into the history. One of Batch, Import and Erase may be set; an entry with none
+// only moves the watermark.
 type Entry struct {
 	Seq    uint64
 	Taken  feature.Time   // when the log took it: available_at of its rows (rule T2)
 	Batch  *feature.Batch // rows of one source, whose table Ensure has made
 	Import *ImportRecord
+	Erase  []feature.Erasure // rule E3
 }
 
 // ImportRecord says that a generation of imported events counts from its entry on (rule C3).
@@ -200,7 +201,8 @@ func (s *Store) Append(ctx context.Context, logID string, entries []Entry) error
 			return failure("insert events of "+g.source, err)
 		}
 	}
-	if err := s.takeImports(ctx, entries); err != nil {
+	// Behind all rows, also where the batch was begun before: what is erased may just have been written again.
+	if err := s.takeRecords(ctx, entries); err != nil {
 		return err
 	}
 	done := insertion{table: "watermarks", columns: []stored{{"log", "String", []string{logID}}, {"seq", "UInt64", []uint64{last}}}}
@@ -290,10 +292,13 @@ func (g *rowGroup) add(e Entry) {
 	}
 }
 
-// takeImports makes the generations visible that the entries record, one after the other: each without the rows that are
-// copies of what was visible before it.
-func (s *Store) takeImports(ctx context.Context, entries []Entry) error {
+// takeRecords does what entries without rows say, one after the other: it erases, and makes generations visible, each
+// without the rows that are copies of what was visible before it.
+func (s *Store) takeRecords(ctx context.Context, entries []Entry) error {
 	for _, e := range entries {
+		if err := s.erase(ctx, e.Erase, e.Seq); err != nil {
+			return err
+		}
 		if e.Import == nil {
 			continue
 		}

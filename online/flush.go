@@ -100,7 +100,7 @@ func (s *Store) write(snap *snapshot) error {
 		s.cache.forget(c.hash)
 	}
 	for c, keep := range snap.all() {
-		if !c.partial {
+		if !c.partial && len(c.state) > 0 {
 			s.cache.put(&entry{key: c.key, hash: c.hash, state: asof.Prune(c.state, keep), epoch: s.cache.epoch(c.hash)}, 0)
 		}
 	}
@@ -152,6 +152,12 @@ func (s *Store) encode(b *pebble.Batch, snap *snapshot) error {
 		}
 	}
 	for c, keep := range snap.all() {
+		if !c.partial && len(c.state) == 0 { // erased
+			if err := b.Delete([]byte(c.key), nil); err != nil {
+				return err
+			}
+			continue
+		}
 		s.encoded = appendState(s.encoded[:0], c.state, keep)
 		put := b.Set
 		if c.partial {

@@ -209,6 +209,10 @@ func (b *backend) ReplayLetters(_ context.Context, r *server.Replay, progress fu
 	return &api.ReplayResult{Taken: r.Query.Since.Minute(), Refused: len(r.Query.Reason)}, nil
 }
 
+func (b *backend) Erase(_ context.Context, e *server.Erasure, _ func(api.Progress)) (*api.EraseResult, error) {
+	return &api.EraseResult{Seq: 5, Sources: []api.ErasedSource{{Source: e.Entity.Name, Rows: uint64(len(e.Keys))}}}, nil
+}
+
 func (b *backend) Query(context.Context, string) (*server.Table, error) {
 	batch := &feature.Batch{}
 	for _, f := range []feature.Field{{Name: "n", Type: feature.Float64}, {Name: "t", Type: feature.Timestamp}} {
@@ -225,7 +229,7 @@ func open(t *testing.T, b *backend, cfg sdk.Config) *sdk.Client {
 	t.Helper()
 	c := catalog()
 	srv, err := server.New(server.Config{
-		Catalog: func() *feature.Catalog { return c }, Reader: b, Trainer: b, Pusher: b, Importer: b, Registry: b, Operator: b, Letters: b, Materializer: b,
+		Catalog: func() *feature.Catalog { return c }, Reader: b, Trainer: b, Pusher: b, Importer: b, Registry: b, Operator: b, Letters: b, Eraser: b, Materializer: b,
 		Verifier: b, Querier: b, AllowSQL: true, Schema: []byte(`{"type":"object"}`), TempDir: t.TempDir(), Lag: func() time.Duration { return time.Second },
 	})
 	if err != nil {

@@ -415,6 +415,13 @@ func TestDescriptions(t *testing.T) {
 			}
 			return fmt.Sprintf("letter %d of %s", l.Seq, l.Source), nil
 		},
+		"2 rows of airport erased at 5": func() (string, error) {
+			r, err := c.Erase(ctx, api.EraseRequest{Entity: "airport", Keys: map[string]any{"airport": []string{"JFK", "LAX"}, "gate": []int{1, 2}}}, nil)
+			if err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("%d rows of %s erased at %d", r.Sources[0].Rows, r.Sources[0].Source, r.Seq), nil
+		},
 		"58 taken, 4 refused, progress 2": func() (string, error) {
 			var rows int64
 			r, err := c.ReplayDeadLetters(ctx, api.ReplayRequest{Reason: "four", Since: "2001-06-25T11:58:00Z"}, func(p api.Progress) { rows = p.Rows })

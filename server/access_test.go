@@ -19,7 +19,7 @@ var scopes = map[string]string{
 	"GET /v1/entities": "read", "GET /v1/entities/{name}": "read", "GET /v1/sources": "read", "GET /v1/sources/{name}": "read",
 	"GET /v1/views": "read", "GET /v1/views/{name}": "read", "GET /v1/services": "read", "GET /v1/services/{name}": "read",
 	"GET /v1/services/{name}/versions": "read", "GET /v1/registry": "read", "GET /v1/registry/schema": "read", "GET /v1/status": "read",
-	"GET /v1/deadletters": "read", "GET /v1/deadletters/{seq}": "read", "POST /v1/deadletters/replay": "admin", "GET /metrics": "read",
+	"GET /v1/deadletters": "read", "GET /v1/deadletters/{seq}": "read", "POST /v1/deadletters/replay": "admin", "POST /v1/erase": "admin", "GET /metrics": "read",
 	"POST /v1/events/{source}": "write", "POST /v1/import/{source}": "write",
 	"POST /v1/registry/plan": "admin", "POST /v1/registry/apply": "admin", "POST /v1/registry/rollback": "admin", "POST /v1/materialize": "admin", "GET /v1/audit": "admin", "POST /v1/sql": "admin",
 	"POST /get-online-features": "read", "POST /push": "write", "POST /write-to-online-store": "write",

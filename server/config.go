@@ -30,6 +30,7 @@ type Config struct {
 	Registry     Registry
 	Operator     Operator
 	Letters      Letters
+	Eraser       Eraser
 	Materializer Materializer
 	Verifier     Verifier
 	Querier      Querier

@@ -75,6 +75,7 @@ type parts struct {
 	trained []server.Training
 	imports []server.Import
 	changes []api.RegistryRequest
+	erased  []*server.Erasure
 
 	lookup func(ctx context.Context, l *feature.Lookup) (*feature.Answer, error)
 	train  func(ctx context.Context, t *server.Training) (*server.TrainingSet, error)
@@ -208,6 +209,13 @@ func (p *parts) ReplayLetters(ctx context.Context, r *server.Replay, progress fu
 	return &api.ReplayResult{Taken: len(r.Letters), Seq: 9}, p.worked(ctx, progress)
 }
 
+func (p *parts) Erase(ctx context.Context, e *server.Erasure, progress func(api.Progress)) (*api.EraseResult, error) {
+	p.mu.Lock()
+	p.erased = append(p.erased, e)
+	p.mu.Unlock()
+	return &api.EraseResult{Seq: 5, Sources: []api.ErasedSource{{Source: "flights", Columns: []string{"origin"}, Rows: 2}}, Rebuilt: []string{}, Left: []string{"backups"}}, p.worked(ctx, progress)
+}
+
 func (p *parts) Materialize(ctx context.Context, _ *api.MaterializeRequest, progress func(api.Progress)) (*api.MaterializeResult, error) {
 	return &api.MaterializeResult{Seq: 3, Views: []api.MaterializedView{{View: "departures@2", Keys: 2}}}, p.worked(ctx, progress)
 }
@@ -230,7 +238,7 @@ func (p *parts) config() server.Config {
 	now := time.Date(2001, 6, 25, 12, 0, 0, 0, time.UTC)
 	c := catalog()
 	return server.Config{
-		Addr: "127.0.0.1:0", Catalog: func() *feature.Catalog { return c }, Reader: p, Trainer: p, Pusher: p, Importer: p, Registry: p, Operator: p, Letters: p,
+		Addr: "127.0.0.1:0", Catalog: func() *feature.Catalog { return c }, Reader: p, Trainer: p, Pusher: p, Importer: p, Registry: p, Operator: p, Letters: p, Eraser: p,
 		Materializer: p, Verifier: p, Querier: p, AllowSQL: true, Schema: []byte(`{"type":"object"}`), Version: "v1",
 		Lag: func() time.Duration { return 2 * time.Millisecond }, Now: func() time.Time { return now },
 	}

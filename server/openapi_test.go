@@ -58,6 +58,7 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 		api.PathRegistryApply:   {path: api.PathRegistryApply, body: `{"files":{}}`},
 		api.PathRollback:        {path: api.PathRollback, body: `{"service":"delay_model@1"}`},
 		api.PathDeadLetter:      {path: "/v1/deadletters/4"},
+		api.PathErase:           {path: api.PathErase, body: `{"entity":"airport","keys":{"airport":["JFK"]},"dry_run":true}`},
 		api.PathReplay:          {path: api.PathReplay, body: `{"letters":[4],"dry_run":true}`},
 		api.PathMaterialize:     {path: api.PathMaterialize, body: `{}`},
 		api.PathVerify:          {path: api.PathVerify, body: `{"features":["departures.load"]}`},

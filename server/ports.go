@@ -118,6 +118,19 @@ type Replay struct {
 	DryRun  bool
 }
 
+// Eraser takes keys of entities out of existence.
+type Eraser interface {
+	// Erase returns when the keys are gone. progress may be called from any goroutine until then.
+	Erase(ctx context.Context, e *Erasure, progress func(api.Progress)) (*api.EraseResult, error)
+}
+
+// Erasure names keys of an entity.
+type Erasure struct {
+	Entity *feature.Entity
+	Keys   []feature.Key // at least one, none with a NULL part
+	DryRun bool
+}
+
 // Materializer moves what ClickHouse has to the replicas.
 type Materializer interface {
 	// Materialize returns when the replicas have it. progress may be called from any goroutine until then.

@@ -369,6 +369,7 @@ func TestAbsentParts(t *testing.T) {
 		{method: get, path: api.PathDeadLetters},
 		{method: get, path: "/v1/deadletters/1"},
 		{path: api.PathReplay, body: `{}`},
+		{path: api.PathErase, body: `{}`},
 		{path: api.PathMaterialize, body: `{}`},
 		{path: api.PathVerify, body: `{}`},
 		{path: api.PathSQL, body: `{}`},

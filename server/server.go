@@ -124,6 +124,7 @@ func (s *Server) routes() map[string]handler {
 		api.PathDeadLetters:     s.deadLetters,
 		api.PathDeadLetter:      s.deadLetter,
 		api.PathReplay:          s.replayLetters,
+		api.PathErase:           s.erase,
 		api.PathMaterialize:     s.materialize,
 		api.PathVerify:          s.verify,
 		api.PathSQL:             s.sql,

@@ -12,7 +12,7 @@ import (
 // promised are the commands that scripts and people rely on.
 var promised = []string{
 	"init", "dev", "serve", "plan", "apply", "list", "describe", "versions", "import", "push", "materialize", "train", "get", "verify",
-	"deadletters list", "deadletters show", "deadletters replay", "sql", "status", "engine install", "engine serve",
+	"deadletters list", "deadletters show", "deadletters replay", "erase", "sql", "status", "engine install", "engine serve",
 }
 
 func TestPromisedCommands(t *testing.T) {

@@ -121,7 +121,7 @@ lockstep.yaml, in this order; docs/configuration.md lists all.`,
 	root.AddCommand(
 		a.initCommand(), a.devCommand(), a.serveCommand(), a.planCommand(), a.applyCommand(),
 		a.listCommand(), a.describeCommand(), a.versionsCommand(), a.rollbackCommand(), a.importCommand(), a.pushCommand(), a.materializeCommand(),
-		a.trainCommand(), a.getCommand(), a.verifyCommand(), a.deadLettersCommand(), a.sqlCommand(), a.statusCommand(),
+		a.trainCommand(), a.getCommand(), a.verifyCommand(), a.deadLettersCommand(), a.eraseCommand(), a.sqlCommand(), a.statusCommand(),
 		a.engineCommand(), a.schemaCommand(), a.tokenCommand(), a.auditCommand(),
 	)
 	a.prepare(root)

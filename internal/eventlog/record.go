@@ -19,6 +19,9 @@ type RecordKind string
 const (
 	RecordImport  RecordKind = "import"  // a generation of a source is complete in the offline store (rule C3)
 	RecordRebuild RecordKind = "rebuild" // replicas are to load views from the offline store again
+	RecordErase   RecordKind = "erase"   // events before it do not exist any more (rule E3)
+	RecordForget  RecordKind = "forget"  // events that an erase took away, of a source with an id: they may come again
+	RecordErased  RecordKind = "erased"  // an erase is done, everywhere that can be known
 )
 
 // Record is an entry that is not rows: something that happened to the state of the world at its place in the log.
@@ -29,11 +32,80 @@ type Record struct {
 	Generation uint64     `json:"generation,omitempty"`
 	Views      []string   `json:"views,omitempty"`
 	Rows       int64      `json:"rows,omitempty"` // of the generation, for people
+	Erase      []Erasure  `json:"erase,omitempty"`
+	Forget     *Forgotten `json:"forget,omitempty"`
 	Note       string     `json:"note,omitempty"` // for people
 
 	// Barrier makes an empty row group of the source follow at once, so that PublishNext finds that something was
 	// appended: the record says something about which rows are events.
 	Barrier bool `json:"-"`
+}
+
+// Forgotten is events of a source with an id that an erase took away.
+type Forgotten struct {
+	Before uint64 // the place of the erase in the log
+	Events *feature.Batch
+}
+
+type forgottenText struct {
+	Before uint64 `json:"before"`
+	Events []byte `json:"events"` // a row group: the columns of the id and the event time
+}
+
+// MarshalJSON writes the events as a row group.
+func (f Forgotten) MarshalJSON() ([]byte, error) {
+	return json.Marshal(forgottenText{f.Before, wire.AppendGroup(nil, f.Events)})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (f *Forgotten) UnmarshalJSON(data []byte) error {
+	var t forgottenText
+	if err := json.Unmarshal(data, &t); err != nil {
+		return err
+	}
+	events, err := wire.ParseGroup(t.Events)
+	if err != nil {
+		return fmt.Errorf("read the events that are forgotten: %w", err)
+	}
+	*f = Forgotten{t.Before, events}
+	return nil
+}
+
+// Erasure is a feature.Erasure in a record.
+type Erasure struct {
+	feature.Erasure
+}
+
+type erasureText struct {
+	Source  string   `json:"source"`
+	Columns []string `json:"columns"`
+	Keys    [][]byte `json:"keys"` // as wire.AppendKey writes them
+}
+
+// MarshalJSON writes the erasure with its keys as bytes, which keep their types.
+func (e Erasure) MarshalJSON() ([]byte, error) {
+	t := erasureText{Source: e.Source, Columns: e.Columns}
+	for _, k := range e.Keys {
+		t.Keys = append(t.Keys, wire.AppendKey(nil, k))
+	}
+	return json.Marshal(t)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (e *Erasure) UnmarshalJSON(data []byte) error {
+	var t erasureText
+	if err := json.Unmarshal(data, &t); err != nil {
+		return err
+	}
+	e.Erasure = feature.Erasure{Source: t.Source, Columns: t.Columns}
+	for _, b := range t.Keys {
+		k, err := wire.ParseKey(b, len(t.Columns))
+		if err != nil {
+			return fmt.Errorf("read the key of an erasure: %w", err)
+		}
+		e.Keys = append(e.Keys, k)
+	}
+	return nil
 }
 
 // PublishRecord appends a record behind everything that was published before, and returns its sequence. A record

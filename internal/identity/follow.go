@@ -168,7 +168,7 @@ func (p *Publisher) apply(ctx context.Context, e eventlog.Entry) error {
 	switch {
 	case e.Batch != nil:
 		source = e.Batch.Source
-	case e.Record != nil && e.Record.Kind == eventlog.RecordImport:
+	case e.Record != nil && (e.Record.Kind == eventlog.RecordImport || e.Record.Kind == eventlog.RecordForget && e.Record.Forget != nil):
 		source = e.Record.Source
 	default:
 		return x.advance(e.Seq)
@@ -182,6 +182,12 @@ func (p *Publisher) apply(ctx context.Context, e eventlog.Entry) error {
 			if err := x.Add(src, e.Batch, func(i int) feature.Place { return feature.Place{Seq: e.Seq, Row: uint64(i)} }); err != nil {
 				return err
 			}
+		}
+		return x.advance(e.Seq)
+	}
+	if f := e.Record.Forget; f != nil {
+		if err := x.Forget(src, f.Events, f.Before); err != nil {
+			return err
 		}
 		return x.advance(e.Seq)
 	}

@@ -23,13 +23,26 @@ func (h History) Follow(ctx context.Context, log string, after uint64) error {
 	return h.Store.Follow(ctx, log, after)
 }
 
+// ErasedIDs is the store's.
+func (h History) ErasedIDs(ctx context.Context, e feature.Erasure, seq uint64) iter.Seq2[*feature.Batch, error] {
+	return h.Store.ErasedIDs(ctx, e, seq)
+}
+
 // Append is the store's.
 func (h History) Append(ctx context.Context, log string, entries []eventlog.Entry) error {
 	out := make([]offline.Entry, len(entries))
 	for i, e := range entries {
 		out[i] = offline.Entry{Seq: e.Seq, Taken: e.Taken, Batch: e.Batch}
-		if e.Record != nil && e.Record.Kind == eventlog.RecordImport {
+		if e.Record == nil {
+			continue
+		}
+		switch e.Record.Kind {
+		case eventlog.RecordImport:
 			out[i].Import = &offline.ImportRecord{Source: e.Record.Source, Generation: e.Record.Generation}
+		case eventlog.RecordErase:
+			for _, x := range e.Record.Erase {
+				out[i].Erase = append(out[i].Erase, x.Erasure)
+			}
 		}
 	}
 	return h.Store.Append(ctx, log, out)

@@ -11,7 +11,7 @@ import (
 // openServer makes the HTTP server of the parts that this process has, and listens.
 func (n *Node) openServer(ctx context.Context) error {
 	cfg := server.Config{
-		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Serving: n.Serving, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n}, Materializer: materializer{n}, Letters: letters{n},
+		Addr: n.cfg.Listen, Catalog: n.registry.Catalog, Serving: n.Serving, Reader: n, Trainer: trainer{n}, Registry: definitions{n}, Operator: operator{n}, Materializer: materializer{n}, Letters: letters{n}, Eraser: eraser{n},
 		Ready: n.readiness, Degraded: n.degraded, Now: n.cfg.Now, Schema: registry.Schema(), AllowSQL: n.cfg.AllowSQL, Version: n.cfg.Version,
 		Collectors: n.collectors(), Logger: n.logger, TempDir: n.uploads(),
 		Auditor: n.trail, Tokens: n.cfg.Tokens, TLS: n.cfg.TLS, Limits: n.cfg.Limits,

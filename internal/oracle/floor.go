@@ -42,7 +42,7 @@ func (o *Oracle) Keys(plan *feature.Plan, at feature.Time, clock feature.Clock, 
 		v := it.View
 		for i := range o.events {
 			e := &o.events[i]
-			hidden := e.Source != v.Source || uint64(cut) < e.Covered || e.EventTime > at-feature.Time(v.Delay) ||
+			hidden := e.Erased || e.Source != v.Source || uint64(cut) < e.Covered || e.EventTime > at-feature.Time(v.Delay) ||
 				clock == feature.ClockAvailable && e.AvailableAt > at
 			if k := o.keyOf(v, e); !hidden && !k.HasNull() {
 				keys = append(keys, k)

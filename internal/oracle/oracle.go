@@ -16,6 +16,7 @@ type Event struct {
 	Seq         uint64       // O1: of the log; 0 if imported
 	Idx         int          // O1: place in its message; 0 if imported
 	Covered     uint64       // C3: the log sequence from which on it counts: its own, or that of its import's record
+	Erased      bool         // E3: it does not exist any more; clocks have seen it
 }
 
 // Oracle is a list of events and the definitions they are read by. It is not safe for concurrent use.
@@ -66,7 +67,7 @@ func (o *Oracle) Import(rows *feature.Batch, record uint64) Copies {
 func (o *Oracle) add(src *feature.Source, e Event, copies *Copies) {
 	for i := range o.events {
 		first := &o.events[i]
-		if len(src.ID) == 0 || first.Source != src.Name || !one(src, first, &e) {
+		if len(src.ID) == 0 || first.Erased || first.Source != src.Name || !one(src, first, &e) {
 			continue
 		}
 		copies.Duplicates++
@@ -93,6 +94,18 @@ func one(src *feature.Source, a, b *Event) bool {
 		apart = -apart
 	}
 	return apart <= feature.Time(src.Dedup)
+}
+
+// Erase takes the events so far away in which a view on the entity finds the key (E3).
+func (o *Oracle) Erase(entity string, key feature.Key) {
+	for _, v := range o.catalog.Views {
+		for i := range o.events {
+			e := &o.events[i]
+			if v.Entity.Name == entity && e.Source == v.Source && compareKeys(o.keyOf(v, e), key) == 0 {
+				e.Erased = true
+			}
+		}
+	}
 }
 
 func named(b *feature.Batch, row int) map[string]feature.Value {
@@ -159,7 +172,7 @@ func (r reading) hi() feature.Time { return r.at - feature.Time(r.item.View.Dela
 // sees reports whether the event, which is one of the view's, is of the key asked for and may be looked at
 // (K1, K3, R1, S2, C3).
 func (r reading) sees(e *Event) bool {
-	if uint64(r.cut) < e.Covered || e.EventTime > r.hi() {
+	if e.Erased || uint64(r.cut) < e.Covered || e.EventTime > r.hi() {
 		return false
 	}
 	if r.clock == feature.ClockAvailable && e.AvailableAt > r.at {

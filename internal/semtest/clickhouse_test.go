@@ -14,6 +14,7 @@ import (
 	"github.com/lockstepfs/lockstep/internal/chtest"
 	"github.com/lockstepfs/lockstep/internal/identity"
 	"github.com/lockstepfs/lockstep/internal/semtest"
+	"github.com/lockstepfs/lockstep/materialize"
 	"github.com/lockstepfs/lockstep/offline"
 )
 
@@ -144,6 +145,35 @@ func (e *clickhouseEngine) Import(ctx context.Context, m semtest.Message) (semte
 func copies(ctx context.Context, store *offline.Store, src *feature.Source, generation uint64) (duplicates, conflicts int, err error) {
 	d, c, err := store.Copies(ctx, src.Name, generation)
 	return int(d), int(c), err
+}
+
+func (e *clickhouseEngine) Erase(ctx context.Context, entity string, key feature.Key) (semtest.Receipt, error) {
+	erasures, err := materialize.Erasures(e.catalog, entity, []feature.Key{key})
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	e.seq++
+	x := offline.Entry{Seq: e.seq}
+	for _, erasure := range erasures {
+		x.Erase = append(x.Erase, erasure.Erasure)
+		src := e.catalog.Source(erasure.Source)
+		if len(src.ID) == 0 {
+			continue
+		}
+		if err := e.settle(ctx); err != nil { // what is erased must be in
+			return semtest.Receipt{}, err
+		}
+		for b, err := range e.store.ErasedIDs(ctx, erasure.Erasure, e.seq) {
+			if err == nil {
+				err = e.ids.Forget(src, b, e.seq)
+			}
+			if err != nil {
+				return semtest.Receipt{}, err
+			}
+		}
+	}
+	e.waiting = append(e.waiting, x)
+	return semtest.Receipt{Seq: e.seq}, nil
 }
 
 func (e *clickhouseEngine) Change(ctx context.Context, c *feature.Catalog) (err error) {

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"iter"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
+	"github.com/lockstepfs/lockstep/internal/eventlog"
 	"github.com/lockstepfs/lockstep/internal/identity"
 	"github.com/lockstepfs/lockstep/internal/semtest"
 	"github.com/lockstepfs/lockstep/internal/wire"
+	"github.com/lockstepfs/lockstep/materialize"
 	"github.com/lockstepfs/lockstep/online"
 )
 
@@ -62,6 +65,7 @@ type onlineEngine struct {
 	ids     *identity.Index
 	seq     uint64
 	log     []entry
+	solid   int // entries of log that an erase lies behind: what they hold comes from the history alone
 }
 
 // entry is an entry of the log: rows that it took, or the rows of an import.
@@ -70,6 +74,7 @@ type entry struct {
 	taken    feature.Time
 	rows     *feature.Batch
 	imported bool
+	erased   []bool // by row
 }
 
 // begin opens a store that has seen nothing and follows the catalog.
@@ -123,6 +128,58 @@ func (e *onlineEngine) Import(_ context.Context, m semtest.Message) (semtest.Rec
 	return e.take(m, true)
 }
 
+// Erase takes the key's events out of the log too, as ClickHouse loses them, and lets views join anew that lose events of
+// other keys.
+func (e *onlineEngine) Erase(_ context.Context, entity string, key feature.Key) (semtest.Receipt, error) {
+	erasures, err := materialize.Erasures(e.catalog, entity, []feature.Key{key})
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	e.seq++
+	for _, x := range e.log {
+		for i := range x.rows.Rows {
+			for _, erasure := range erasures {
+				if erasure.Source != x.rows.Source || !erasure.Holds(x.rows, i) {
+					continue
+				}
+				x.erased[i] = true
+				if src := e.catalog.Source(erasure.Source); len(src.ID) > 0 {
+					if err := e.ids.Forget(src, x.rows.Slice(i, i+1), e.seq); err != nil {
+						return semtest.Receipt{}, err
+					}
+				}
+			}
+		}
+	}
+	e.solid = len(e.log)
+	if e.mode == joined {
+		return semtest.Receipt{Seq: e.seq}, nil
+	}
+	for _, v := range e.catalog.Views {
+		if err := e.forget(v, erasures, key); err != nil {
+			return semtest.Receipt{}, err
+		}
+	}
+	return semtest.Receipt{Seq: e.seq}, errors.Join(e.store.Advance(e.seq), e.between())
+}
+
+func (e *onlineEngine) forget(v *feature.View, erasures []eventlog.Erasure, key feature.Key) error {
+	touched, own := false, true
+	for _, x := range erasures {
+		if x.Source == v.Source {
+			touched, own = true, own && slices.Equal(x.Columns, v.Keys)
+		}
+	}
+	switch {
+	case !touched:
+		return nil
+	case own:
+		return e.store.Erase(v.Ref(), []feature.Key{key})
+	default:
+		return errors.Join(e.store.Rejoin(v.Ref()), e.merge(v, e.log), e.store.SetReady(v.Ref()))
+	}
+}
+
 func (e *onlineEngine) take(m semtest.Message, imported bool) (semtest.Receipt, error) {
 	rows, err := admit(e.catalog.Source(m.Source), m)
 	if err != nil {
@@ -134,7 +191,7 @@ func (e *onlineEngine) take(m semtest.Message, imported bool) (semtest.Receipt, 
 		return semtest.Receipt{}, err
 	}
 	receipt.Taken = m.Taken
-	x := entry{seq: e.seq, taken: m.Taken, rows: rows, imported: imported}
+	x := entry{seq: e.seq, taken: m.Taken, rows: rows, imported: imported, erased: make([]bool, rows.Rows)}
 	e.log = append(e.log, x)
 	if e.mode != joined {
 		err = e.apply(x)
@@ -167,7 +224,7 @@ func (e *onlineEngine) merge(v *feature.View, from []entry) error {
 		}
 		for i := range x.rows.Rows {
 			k, available := eventOf(v, src, x, i)
-			if k.Key.HasNull() {
+			if k.Key.HasNull() || x.erased[i] {
 				continue
 			}
 			clock = max(clock, asof.Clock(k.Event.EventTime, available))
@@ -247,7 +304,7 @@ func (e *onlineEngine) join() error {
 	if err := e.open(); err != nil {
 		return err
 	}
-	middle := len(e.log) / 2
+	middle := max(len(e.log)/2, e.solid)
 	cut := feature.Cut{Log: "log"}
 	if middle > 0 {
 		cut.Seq = e.log[middle-1].seq
@@ -263,6 +320,9 @@ func (e *onlineEngine) join() error {
 		if err := e.apply(x); err != nil {
 			return err
 		}
+	}
+	if err := e.store.Advance(e.seq); err != nil {
+		return err
 	}
 	for _, v := range joining {
 		if err := e.merge(v, e.log[:min(middle+1, len(e.log))]); err != nil {

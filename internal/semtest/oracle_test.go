@@ -79,6 +79,12 @@ func (e *oracleEngine) Import(_ context.Context, m semtest.Message) (semtest.Rec
 	return semtest.Receipt{Seq: e.seq, Taken: m.Taken, Duplicates: c.Duplicates, Conflicts: c.Conflicts}, nil
 }
 
+func (e *oracleEngine) Erase(_ context.Context, entity string, key feature.Key) (semtest.Receipt, error) {
+	e.seq++
+	e.law.Erase(entity, key)
+	return semtest.Receipt{Seq: e.seq}, nil
+}
+
 func (e *oracleEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {
 	if e.law.Below(l.Plan, l.At, oracle.Now) {
 		return nil, feature.ErrBelowFloor

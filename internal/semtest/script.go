@@ -87,12 +87,14 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) (string, error) {
 		return s.change(t, d)
 	case "push", "import":
 		return s.write(t, d)
+	case "erase":
+		return "", s.erase(t, d)
 	case "read":
 		return s.read(t, d)
 	case "train":
 		return s.train(t, d)
 	default:
-		d.Fatalf(t, "unknown command %s: expected needs, define, apply, rollback, push, import, read or train", d.Cmd)
+		d.Fatalf(t, "unknown command %s: expected needs, define, apply, rollback, push, import, erase, read or train", d.Cmd)
 		return "", nil
 	}
 }
@@ -224,6 +226,28 @@ func (s *script) write(t *testing.T, d *datadriven.TestData) (string, error) {
 		out += fmt.Sprintf(", %d in conflict", receipt.Conflicts)
 	}
 	return out, nil
+}
+
+// erase erases the key that the arguments give.
+func (s *script) erase(t *testing.T, d *datadriven.TestData) error {
+	entity := s.catalog.Entity(positional(t, d))
+	if entity == nil {
+		d.Fatalf(t, "no entity of that name is defined")
+	}
+	key := make(feature.Key, len(entity.Key))
+	for _, a := range d.CmdArgs[1:] {
+		i := feature.FieldIndex(entity.Key, a.Key)
+		if i < 0 || len(a.Vals) != 1 {
+			d.Fatalf(t, "argument %s is no part of the key of %s", a, entity.Name)
+		}
+		var err error
+		if key[i], err = cellValue(a.Vals[0], entity.Key[i].Type); err != nil {
+			d.Fatalf(t, "%v", err)
+		}
+	}
+	s.pushes++
+	_, err := s.engine.Erase(t.Context(), entity.Name, key)
+	return err
 }
 
 func positional(t *testing.T, d *datadriven.TestData) string {

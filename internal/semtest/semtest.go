@@ -24,6 +24,8 @@ type Engine interface {
 	Push(ctx context.Context, m Message) (Receipt, error)
 	// Import adds the rows as one import with its record in the log. It blocks until reads see them.
 	Import(ctx context.Context, m Message) (Receipt, error)
+	// Erase erases a key of an entity (E3). It blocks until reads see it.
+	Erase(ctx context.Context, entity string, key feature.Key) (Receipt, error)
 	// Change makes c, a later state of the same registry, the definitions. It blocks until reads see it.
 	Change(ctx context.Context, c *feature.Catalog) error
 	// Close ends the execution and removes what it stored.

@@ -194,6 +194,35 @@ func (e *streamEngine) Import(ctx context.Context, m semtest.Message) (semtest.R
 	return receipt, err
 }
 
+func (e *streamEngine) Erase(ctx context.Context, entity string, key feature.Key) (semtest.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	eraser := materialize.Eraser{
+		Catalog: func() *feature.Catalog { return e.catalog }, Log: e.events, Entries: e.events, Letters: e.events,
+		Past: past{e.store, e.sink}, Present: e.everywhere,
+	}
+	r, err := eraser.Erase(ctx, materialize.EraseRequest{Entity: entity, Keys: []feature.Key{key}}, func(materialize.EraseProgress) {})
+	if err != nil {
+		return semtest.Receipt{}, err
+	}
+	_, e.seq, err = e.events.Bounds(ctx) // one more entry says that it is done
+	return semtest.Receipt{Seq: r.Seq}, errors.Join(err, e.replica.Wait(ctx, e.seq))
+}
+
+// everywhere waits for the replica and for the gate.
+func (e *streamEngine) everywhere(ctx context.Context, seq uint64) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for e.ids.Position().Seq < seq {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return e.replica.Wait(ctx, seq)
+}
+
 func (e *streamEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {
 	a, err := e.present.Lookup(l)
 	if err != nil {
@@ -268,8 +297,16 @@ func (h history) Append(ctx context.Context, log string, entries []eventlog.Entr
 	out := make([]offline.Entry, len(entries))
 	for i, e := range entries {
 		out[i] = offline.Entry{Seq: e.Seq, Taken: e.Taken, Batch: e.Batch}
-		if e.Record != nil && e.Record.Kind == eventlog.RecordImport {
+		if e.Record == nil {
+			continue
+		}
+		switch e.Record.Kind {
+		case eventlog.RecordImport:
 			out[i].Import = &offline.ImportRecord{Source: e.Record.Source, Generation: e.Record.Generation}
+		case eventlog.RecordErase:
+			for _, x := range e.Record.Erase {
+				out[i].Erase = append(out[i].Erase, x.Erasure)
+			}
 		}
 	}
 	return h.Store.Append(ctx, log, out)

@@ -9,3 +9,5 @@ SELECT
     {{.PlaceRow}}
 FROM {{.Table}}
 WHERE {{template "visible" .}}
+{{- with .Only}} AND ({{.}})
+ORDER BY {{$.Place}}, {{$.PlaceRow}}{{end}}

@@ -1,0 +1,1 @@
+ALTER TABLE {{.Table}} DELETE WHERE {{template "erased" .}} SETTINGS mutations_sync = 2
