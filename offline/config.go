@@ -29,11 +29,14 @@ type Config struct {
 	// 30,000,000. Above it events stream past the spine, which takes more processor time and memory for the spine alone.
 	JoinRows  int
 	ChunkRows int // rows of a batch that a training set yields; default 16,384
+
+	Patience time.Duration // how long ClickHouse may take for a small answer that somebody waits for; default 15 s
 }
 
 func (c Config) withDefaults() Config {
 	c.Connections = cmp.Or(c.Connections, 16)
 	c.ChunkRows = cmp.Or(c.ChunkRows, 16384)
+	c.Patience = cmp.Or(c.Patience, 15*time.Second)
 	c.JoinRows = cmp.Or(c.JoinRows, 30_000_000)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

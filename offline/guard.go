@@ -12,11 +12,8 @@ import (
 	"github.com/lockstepfs/lockstep/internal/breaker"
 )
 
-// How long ClickHouse may take.
-const (
-	quickly     = 15 * time.Second // for an answer that some caller waits for and that is small
-	insertLimit = 5 * time.Minute  // for an insert: what hangs longer is given up, and the same insert is made again
-)
+// insertLimit is how long an insert may take: what hangs longer is given up, and the same insert is made again.
+const insertLimit = 5 * time.Minute
 
 // errSlow is the cause of a context that ended because ClickHouse took too long, and not because the caller went away.
 var errSlow = errors.New("ClickHouse did not answer in time")

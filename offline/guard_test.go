@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,19 +92,78 @@ func TestAway(t *testing.T) {
 		t.Errorf("100 calls dialled %d times, want them to fail at once", n)
 	}
 	l.set(false)
+	eventually(t, "it is back", func() bool {
+		_, err := s.Watermark(t.Context())
+		return err == nil && s.Failure() == nil
+	})
+}
+
+// mute is a connection that takes everything and says nothing.
+type mute struct{ net.Conn }
+
+func (m mute) Read(p []byte) (int, error) {
+	for {
+		if _, err := m.Conn.Read(p); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// TestMute has ClickHouse take requests and not answer: callers wait for as long as they are told to, and then not at all.
+func TestMute(t *testing.T) {
+	engine := chtest.Engine(t)
+	var silent atomic.Bool
+	dial := func(ctx context.Context, addr string) (net.Conn, error) {
+		c, err := engine.DialContext(ctx, addr)
+		if err == nil && silent.Load() {
+			c = mute{c}
+		}
+		return c, err
+	}
+	s, err := offline.Open(t.Context(), offline.Config{Dial: dial, Database: chtest.Database(t, engine), Patience: 300 * time.Millisecond, Connections: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	silent.Store(true)
+	eventually(t, "calls fail at once", func() bool {
+		begun := time.Now()
+		_, err := s.Watermark(t.Context())
+		if d := time.Since(begun); d > 5*time.Second {
+			t.Errorf("a call took %s", d)
+		}
+		return err != nil && s.Failure() != nil
+	})
+	begun := time.Now()
+	for range 20 {
+		if _, err := s.Watermark(t.Context()); feature.CodeOf(err) != feature.CodeUnavailable {
+			t.Fatalf("Watermark = %v, want %s", err, feature.CodeUnavailable)
+		}
+	}
+	if d := time.Since(begun); d > 10*time.Second { // one of them may wait for a probe
+		t.Errorf("20 calls took %s", d)
+	}
+	silent.Store(false)
+	eventually(t, "it answers again", func() bool {
+		_, err := s.Watermark(t.Context())
+		return err == nil
+	})
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	for s.Failure() != nil {
-		_, _ = s.Watermark(ctx)
+	for !ok() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatal("it does not come back")
+			t.Fatalf("%s: it did not come to that", what)
 		}
-	}
-	if _, err := s.Watermark(ctx); err != nil {
-		t.Errorf("Watermark = %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package offline
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -98,16 +99,18 @@ func (s *Store) AbortImport(ctx context.Context, src *feature.Source, generation
 	return failure("remove an import", s.conn.Exec(ctx, sql, clickhouse.Named("generation", generation)))
 }
 
-// endImport adds a last step that keeps name and hash of the first.
+// endImport adds a last step that keeps name and hash of the first, and is later, whatever the clocks say.
 func (s *Store) endImport(ctx context.Context, step importStep) error {
 	sql, err := text("import_begun.sql", nil)
 	if err != nil {
 		return err
 	}
-	err = s.conn.QueryRow(ctx, sql, clickhouse.Named("source", step.source), clickhouse.Named("generation", step.generation)).Scan(&step.name, &step.hash)
+	var begun time.Time
+	err = s.conn.QueryRow(ctx, sql, clickhouse.Named("source", step.source), clickhouse.Named("generation", step.generation)).Scan(&step.name, &step.hash, &begun)
 	if err != nil {
 		return failure("read an import", err)
 	}
+	step.at = max(now(), begun.UnixMicro()+1)
 	return s.importStep(ctx, step)
 }
 
@@ -118,6 +121,7 @@ type importStep struct {
 	name, hash string
 	state      string
 	rows       int64
+	at         int64 // microseconds; 0 for now, by ClickHouse's clock
 }
 
 func (s *Store) importStep(ctx context.Context, step importStep) error {
@@ -129,5 +133,8 @@ func (s *Store) importStep(ctx context.Context, step importStep) error {
 		{"state", "String", []string{step.state}},
 		{"rows", "Int64", []int64{step.rows}},
 	}}
+	if step.at != 0 {
+		in.columns = append(in.columns, stored{"at", "DateTime64(6, 'UTC')", []time.Time{time.UnixMicro(step.at).UTC()}})
+	}
 	return failure("record an import", s.insert(ctx, in))
 }

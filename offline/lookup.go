@@ -16,7 +16,7 @@ import (
 // Lookup answers for a few keys at one instant, from the events visible at cut. The sources of the plan's views must have
 // been given to Ensure; a view whose source has no event table has no events.
 func (s *Store) Lookup(ctx context.Context, l *feature.Lookup, cut feature.Cut) (*feature.Answer, error) {
-	ctx, cancel := inTime(ctx, quickly)
+	ctx, cancel := inTime(ctx, s.cfg.Patience)
 	defer cancel()
 	found := make([]map[string]*latest, len(l.Plan.Items))
 	for i := range l.Plan.Items {

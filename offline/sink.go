@@ -49,7 +49,7 @@ func (s *Store) progress(ctx context.Context) (progress, error) {
 	if err != nil {
 		return progress{}, err
 	}
-	ctx, cancel := inTime(ctx, quickly)
+	ctx, cancel := inTime(ctx, s.cfg.Patience)
 	defer cancel()
 	p := progress{logs: map[string]uint64{}}
 	batches := map[string]progress{}

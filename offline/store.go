@@ -73,7 +73,7 @@ func (s *Store) Close() error { return s.conn.conn.Close() }
 
 // Ping returns nil when ClickHouse answers.
 func (s *Store) Ping(ctx context.Context) error {
-	ctx, cancel := inTime(ctx, quickly)
+	ctx, cancel := inTime(ctx, s.cfg.Patience)
 	defer cancel()
 	return failure("ping", s.conn.do(ctx, func() error { return s.conn.conn.Ping(ctx) }))
 }
@@ -122,7 +122,7 @@ func (s *Store) known(ctx context.Context, name string) (*feature.Source, error)
 	if src := s.source(name); src != nil {
 		return src, nil
 	}
-	ctx, cancel := inTime(ctx, quickly)
+	ctx, cancel := inTime(ctx, s.cfg.Patience)
 	defer cancel()
 	var exists uint8
 	if err := s.conn.QueryRow(ctx, "EXISTS TABLE "+quote(eventTable(name))).Scan(&exists); err != nil {

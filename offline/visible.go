@@ -17,7 +17,7 @@ func (s *Store) Generations(ctx context.Context, source string, seq uint64) ([]u
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := inTime(ctx, quickly)
+	ctx, cancel := inTime(ctx, s.cfg.Patience)
 	defer cancel()
 	var generations []uint64
 	err = s.conn.QueryRow(ctx, sql, clickhouse.Named("source", source), clickhouse.Named("seq", seq)).Scan(&generations)

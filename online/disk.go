@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
@@ -49,6 +50,7 @@ type viewRecord struct {
 
 // disk is the replica's copy in Pebble.
 type disk struct {
+	cfg    Config
 	health health
 	db     *pebble.DB
 	lock   *pebble.Lock
@@ -76,15 +78,15 @@ func (d *disk) options(cfg Config) *pebble.Options {
 	}
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: d.health.throttle,
-		DataCorruption:  func(i pebble.DataCorruptionInfo) { d.health.Fatalf("a table is damaged: %s", i) },
+		DataCorruption:  func(i pebble.DataCorruptionInfo) { d.damage(fmt.Errorf("a table is damaged: %s", i)) },
 		FlushEnd:        func(i pebble.FlushInfo) { d.health.flushed(i.Err) },
 	}
 	return o
 }
 
 func openDisk(cfg Config) (*disk, error) {
-	d := &disk{}
-	d.health.logger = cfg.Logger
+	d := &disk{cfg: cfg}
+	d.health.logger, d.health.ended = cfg.Logger, make(chan struct{})
 	if err := cfg.FS.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the replica's folder: %w", err)
 	}
@@ -92,9 +94,12 @@ func openDisk(cfg Config) (*disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look into the replica's folder: %w", err)
 	}
+	if slices.Contains(names, damagedName) {
+		return nil, unusable(cfg.Dir, fmt.Errorf("%w: it was found so in the last run", ErrDamaged))
+	}
 	desc, err := pebble.Peek(cfg.Dir, cfg.FS)
 	if err != nil {
-		return nil, unusable(cfg.Dir, err)
+		return nil, unusable(cfg.Dir, fmt.Errorf("%w: %w", ErrDamaged, err))
 	}
 	if !desc.Exists && slices.ContainsFunc(names, func(n string) bool { return n != "LOCK" }) {
 		return nil, unusable(cfg.Dir, errors.New("it holds other files"))
@@ -117,17 +122,38 @@ func (d *disk) open(cfg Config) (err error) {
 	o.Lock = lock
 	defer func() {
 		if r := recover(); r != nil { // Pebble panics on some damaged files
-			err = unusable(cfg.Dir, fmt.Errorf("%v", r))
+			err = unusable(cfg.Dir, fmt.Errorf("%w: %v", ErrDamaged, r))
 		}
 		if err != nil {
 			err = errors.Join(err, lock.Close())
 		}
 	}()
 	if d.db, err = pebble.Open(cfg.Dir, o); err != nil {
+		if pebble.IsCorruptionError(err) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return unusable(cfg.Dir, err)
 	}
 	d.lock = lock
 	return nil
+}
+
+// ErrDamaged says that a replica's folder cannot be read any more. Whoever owns the folder removes it: it is a copy.
+var ErrDamaged = errors.New("the replica's copy on disk is damaged")
+
+// damagedName is the file that says so in the folder.
+const damagedName = "DAMAGED"
+
+// damage notes that the folder is damaged, for this run, which ends, and for the next.
+func (d *disk) damage(err error) {
+	d.health.end(fmt.Errorf("%w: %w", ErrDamaged, err), func() error {
+		f, err := d.cfg.FS.Create(d.cfg.FS.PathJoin(d.cfg.Dir, damagedName), vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(f, "This copy of a replica is damaged. The next start removes it and makes it anew.")
+		return errors.Join(err, f.Sync(), f.Close())
+	})
 }
 
 // unusable says what to do about a folder that cannot be used.
@@ -207,13 +233,18 @@ func (d *disk) state(key []byte) (state []asof.Event, size int, err error) {
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, 0, nil
 	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read a state of the replica: %w", err)
+	damaged := pebble.IsCorruptionError(err)
+	if err == nil {
+		size = len(v)
+		_, state, err = parseState(v)
+		damaged = err != nil
+		err = errors.Join(err, closer.Close())
 	}
-	_, state, err = parseState(v)
-	size = len(v)
-	if err := errors.Join(err, closer.Close()); err != nil {
-		return nil, 0, fmt.Errorf("read a state of the replica: %w", err)
+	if damaged {
+		d.damage(err)
+	}
+	if err != nil {
+		return nil, 0, feature.Errorf(feature.CodeUnavailable, "read a state of the replica: %w", feature.Hide(err, "its copy on disk cannot be read"))
 	}
 	return state, size, nil
 }
@@ -270,7 +301,7 @@ func (d *disk) settle() error {
 }
 
 func (d *disk) close() error {
-	if err := d.health.fatal(); err != nil {
+	if err := d.health.fatal(); err != nil && !errors.Is(err, ErrDamaged) {
 		return nil // Pebble would wait for work that never ends; the process is about to
 	}
 	return errors.Join(d.db.Close(), d.lock.Close())
@@ -280,6 +311,7 @@ func (d *disk) close() error {
 type health struct {
 	logger  *slog.Logger
 	broken  atomic.Pointer[error] // for good
+	ended   chan struct{}         // closed when the folder turned out to be damaged
 	failing atomic.Pointer[error] // until a write succeeds
 	last    error                 // of flushed; Pebble calls both under its lock
 }
@@ -299,6 +331,18 @@ func (h *health) Fatalf(format string, args ...any) {
 	if h.broken.CompareAndSwap(nil, &err) {
 		h.logger.Error("replica storage failed; values are served on but nothing new is stored", slog.Any("error", err))
 	}
+}
+
+// end remembers damage, and says so in the folder.
+func (h *health) end(err error, mark func() error) {
+	if !h.broken.CompareAndSwap(nil, &err) {
+		return
+	}
+	h.logger.Error("the replica's copy on disk is damaged; the process is to be started again, and makes it anew", slog.Any("error", err))
+	if err := mark(); err != nil {
+		h.logger.Error("the folder of the replica could not be marked as damaged: delete it", slog.Any("error", err))
+	}
+	close(h.ended)
 }
 
 // flushed is told the end of every table written from memory.

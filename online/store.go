@@ -106,7 +106,8 @@ func Open(cfg Config) (*Store, error) {
 }
 
 // Run flushes and syncs the store now and then until ctx ends, and flushes a last time then. A flush that fails is tried again at the next
-// occasion: Health tells, and lookups are answered meanwhile. Run returns the error of the last flush.
+// occasion: Health tells, and lookups are answered meanwhile. Run returns the error of the last flush, or ErrDamaged as soon as the folder
+// turns out to be damaged: then the process has to begin anew.
 func (s *Store) Run(ctx context.Context) error {
 	flush := time.NewTicker(s.cfg.FlushInterval)
 	defer flush.Stop()
@@ -116,6 +117,8 @@ func (s *Store) Run(ctx context.Context) error {
 			return s.Flush()
 		case <-flush.C:
 			s.note(s.flushAndSync())
+		case <-s.disk.health.ended:
+			return s.Health()
 		case <-s.kick:
 			s.note(s.Flush())
 		}

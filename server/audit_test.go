@@ -31,6 +31,7 @@ func audited() map[string]struct {
 		"import":      {request{path: imports + "?format=csv&name=march.csv&replace=true", body: "x", header: media(api.MediaOctets)}, "flights", "march.csv"},
 		"historical":  {request{path: train, body: trainBody}, "delay_model@3", "departures@2"},
 		"replay":      {request{path: api.PathReplay, body: `{"source":"flights"}`}, "flights", "false"},
+		"erase":       {request{path: api.PathErase, body: `{"keys":{"flight":[7,8],"window":[true,true],"day":["2001-06-25","2001-06-26"]},"entity":"seat"}`}, "seat", "2"},
 		"materialize": {request{path: api.PathMaterialize, body: `{"views":["departures","seats"],"full":true}`}, "departures,seats", "true"},
 		"sql":         {request{path: api.PathSQL, body: `{"query":"SELECT 1"}`}, "", "SELECT 1"},
 	}

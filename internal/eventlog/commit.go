@@ -116,6 +116,9 @@ func (l *Log) send(ctx context.Context, stream string, msgs []*nats.Msg) (uint64
 			return seq, nil
 		}
 		v := judge(err)
+		if v.broken && l.server != nil {
+			l.server.cannotWrite()
+		}
 		if stream == logName && (v.stored || v.final && !sure) {
 			if seq, found := l.locate(from+1, msgs[len(msgs)-1].Header.Get(nats.MsgIdHdr)); found {
 				return seq, nil
@@ -247,6 +250,7 @@ type verdict struct {
 	sure   bool   // nothing was stored by this try
 	final  bool   // trying again is of no use
 	stored bool   // an earlier try was stored
+	broken bool   // the server cannot write
 }
 
 func (v verdict) error(doing string, err error) error {
@@ -273,8 +277,9 @@ func judgeAPI(err *jetstream.APIError) verdict {
 	v := verdict{code: feature.CodeUnavailable, text: "NATS refuses it now", sure: true, final: true}
 	switch err.ErrorCode {
 	case codeStoreFailed:
-		v.text = "NATS cannot store it, as when a disk is full"
+		v.text, v.broken, v.sure = "NATS cannot store it, as when a disk is full", true, false // the write failed, or its sync
 		if err.Description == descriptionFull {
+			v.broken, v.sure = false, true
 			v.code, v.text = feature.CodeOverloaded, "the log is full; raise its limit, or wait until what is read is trimmed"
 		}
 	case codeNoResources, codeAccountFull:

@@ -132,7 +132,7 @@ func (l *Log) connect() error {
 			return err
 		}
 		l.server = s
-		opts = append(opts, nats.InProcessServer(s.server))
+		opts = append(opts, nats.InProcessServer(s))
 	}
 	if l.cfg.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(l.cfg.Credentials))
@@ -213,7 +213,7 @@ func (l *Log) ClientURL() string {
 	case l.cfg.URL != "":
 		return l.cfg.URL
 	case l.cfg.Listen != "":
-		return l.server.server.ClientURL()
+		return l.server.clientURL()
 	default:
 		return ""
 	}

@@ -2,12 +2,14 @@ package eventlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -18,8 +20,15 @@ import (
 
 // embedded is a NATS server in this process.
 type embedded struct {
-	server *server.Server
+	cfg    Config
 	lock   *os.File
+	broken chan struct{} // capacity 1: the server said that it cannot write
+	done   chan struct{} // closed when mend has ended
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	server *server.Server // nil for a moment while it is started again
+	port   int            // on which it listens
 }
 
 const startTimeout = 30 * time.Second
@@ -29,24 +38,64 @@ func startServer(cfg Config) (*embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts, err := serverOptions(cfg)
-	if err != nil {
+	e := &embedded{cfg: cfg, lock: lock, broken: make(chan struct{}, 1), done: make(chan struct{})}
+	if err := e.start(); err != nil {
 		_ = lock.Close()
 		return nil, err
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	go func() {
+		defer close(e.done)
+		e.mend(ctx)
+	}()
+	return e, nil
+}
+
+func (e *embedded) start() error {
+	opts, err := serverOptions(e.cfg)
+	if err != nil {
+		return err
+	}
+	if e.port != 0 {
+		opts.Port = e.port
+	}
 	s, err := server.NewServer(opts)
 	if err != nil {
-		_ = lock.Close()
-		return nil, fmt.Errorf("make NATS server: %w", err)
+		return fmt.Errorf("make NATS server: %w", err)
 	}
-	s.SetLoggerV2(natsLogger{cfg.Logger}, false, false, false)
-	e := &embedded{server: s, lock: lock}
+	s.SetLoggerV2(natsLogger{e.cfg.Logger}, false, false, false)
 	s.Start()
 	if !s.ReadyForConnections(startTimeout) {
-		e.stop()
-		return nil, feature.Errorf(feature.CodeUnavailable, "the embedded NATS server on %s is not ready after %s", cfg.Dir, startTimeout)
+		shutdown(s)
+		return feature.Errorf(feature.CodeUnavailable, "the embedded NATS server on %s is not ready after %s", e.cfg.Dir, startTimeout)
 	}
-	return e, nil
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.server = s
+	if addr, ok := s.Addr().(*net.TCPAddr); ok {
+		e.port = addr.Port
+	}
+	return nil
+}
+
+// InProcessConn connects to the server that runs now.
+func (e *embedded) InProcessConn() (net.Conn, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.server == nil {
+		return nil, errors.New("the server is being started again")
+	}
+	return e.server.InProcessConn()
+}
+
+func (e *embedded) clientURL() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.server == nil {
+		return ""
+	}
+	return e.server.ClientURL()
 }
 
 func serverOptions(cfg Config) (*server.Options, error) {
@@ -75,9 +124,26 @@ func serverOptions(cfg Config) (*server.Options, error) {
 
 // stop stops the server as it is; what it has acknowledged is kept.
 func (e *embedded) stop() {
-	e.server.Shutdown()
-	e.server.WaitForShutdown()
+	e.cancel()
+	<-e.done
+	e.halt()
 	_ = e.lock.Close() // unlocks
+}
+
+// halt stops the server if one runs.
+func (e *embedded) halt() {
+	e.mu.Lock()
+	s := e.server
+	e.server = nil
+	e.mu.Unlock()
+	if s != nil {
+		shutdown(s)
+	}
+}
+
+func shutdown(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
 }
 
 // lockDir makes the folder and takes its lock, which the system gives back when the process ends, however.

@@ -18,8 +18,8 @@ const syncEvery = 10 * time.Second
 
 // Run keeps the index level with the log until ctx ends. What cannot be reached is tried again; meanwhile Publish
 // goes on where it does not need it. Where the log does not continue the index, or has an entry that cannot be read,
-// the index begins anew with what the offline store has. Run returns nil when ctx ended, and
-// eventlog.ErrReplaced, which only a new start can mend.
+// the index begins anew with what the offline store has. Run returns nil when ctx ended, and eventlog.ErrReplaced or
+// ErrDamaged, which only a new start can mend.
 func (p *Publisher) Run(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = 50*time.Millisecond, 5*time.Second
@@ -29,7 +29,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, eventlog.ErrReplaced) {
+		if errors.Is(err, eventlog.ErrReplaced) || errors.Is(err, ErrDamaged) {
 			return err
 		}
 		if corrupt, ok := errors.AsType[*eventlog.CorruptError](err); ok {
@@ -80,6 +80,8 @@ func (p *Publisher) follow(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
+			case <-p.cfg.Index.damaged:
+				return ErrDamaged
 			case <-changed:
 				changed = p.cfg.Changed()
 				err = p.adopt(ctx)
@@ -115,7 +117,11 @@ func (p *Publisher) place(ctx context.Context) error {
 	if err := p.cfg.Past.Wait(ctx, max(first-min(first, 1), p.beyond)); err != nil {
 		return err
 	}
-	if err := p.cfg.Index.restart(p.cfg.Past.Watermark()); err != nil {
+	cut := p.cfg.Past.Watermark()
+	if cut.Log != p.cfg.Log.ID() { // a sink elsewhere has not gone on with this log yet
+		return feature.Errorf(feature.CodeUnavailable, "begin anew: the offline store covers log %s, not yet log %s", cut.Log, p.cfg.Log.ID())
+	}
+	if err := p.cfg.Index.restart(cut); err != nil {
 		return err
 	}
 	p.begin(true) // before the index knows a source again

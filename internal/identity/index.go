@@ -45,8 +45,10 @@ const (
 // from the log and the offline store when it is lost. Judge may be called at any time and from any goroutine;
 // the methods that change the index, from one at a time for each source.
 type Index struct {
-	db     *pebble.DB
-	logger *slog.Logger
+	db      *pebble.DB
+	logger  *slog.Logger
+	once    sync.Once     // of damage
+	damaged chan struct{} // closed when the folder turned out to be damaged
 
 	mu      sync.Mutex
 	at      position
@@ -79,15 +81,32 @@ func Open(cfg Config) (*Index, error) {
 			cfg.FS = vfs.NewMem()
 		}
 	}
-	x := &Index{logger: cfg.Logger, sources: map[string]*sourceRecord{}}
-	var err error
-	if x.db, err = pebble.Open(cfg.Dir, options(cfg)); err != nil {
+	x := &Index{logger: cfg.Logger, sources: map[string]*sourceRecord{}, damaged: make(chan struct{})}
+	if _, err := cfg.FS.Stat(cfg.FS.PathJoin(cfg.Dir, damagedName)); err == nil {
+		return nil, unusable(cfg.Dir, fmt.Errorf("%w: it was found so in the last run", ErrDamaged))
+	}
+	if err := x.open(cfg); err != nil {
+		if pebble.IsCorruptionError(err) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return nil, unusable(cfg.Dir, err)
 	}
-	if err := x.load(); err != nil {
-		return nil, errors.Join(unusable(cfg.Dir, err), x.db.Close())
-	}
 	return x, nil
+}
+
+func (x *Index) open(cfg Config) (err error) {
+	defer func() {
+		if r := recover(); r != nil { // Pebble panics on some damaged files
+			err = fmt.Errorf("%w: %v", ErrDamaged, r)
+		}
+	}()
+	if x.db, err = pebble.Open(cfg.Dir, x.options(cfg)); err != nil {
+		return err
+	}
+	if err := x.load(); err != nil {
+		return errors.Join(err, x.db.Close())
+	}
+	return nil
 }
 
 func unusable(dir string, err error) error {
@@ -97,7 +116,7 @@ func unusable(dir string, err error) error {
 
 // options returns how Pebble is used: without a write-ahead log, because what a crash takes is applied again from the
 // log; and with filters on ids, because most ids that are looked for are not there.
-func options(cfg Config) *pebble.Options {
+func (x *Index) options(cfg Config) *pebble.Options {
 	comparer := *pebble.DefaultComparer
 	comparer.Name = "lockstep.identity"
 	comparer.Split = func(key []byte) int {
@@ -109,7 +128,7 @@ func options(cfg Config) *pebble.Options {
 	o := &pebble.Options{
 		FS: cfg.FS, Comparer: &comparer, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest,
 		CacheSize: cacheBytes, MemTableSize: memTableBytes, MemTableStopWritesThreshold: 4, L0CompactionThreshold: 4, LBaseMaxBytes: 128 << 20,
-		Logger: quiet{cfg.Logger},
+		Logger: quiet{x.logger}, EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { x.damage(cfg, i) }},
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -462,20 +481,4 @@ func parseStored(key, value []byte) (stored, error) {
 	}
 	s.place = feature.Place{Seq: seq, Row: row}
 	return s, nil
-}
-
-// quiet is Pebble's logger.
-type quiet struct{ logger *slog.Logger }
-
-// Infof drops what Pebble tells about its daily work.
-func (quiet) Infof(string, ...any) {}
-
-// Errorf logs.
-func (q quiet) Errorf(format string, args ...any) {
-	q.logger.Warn("index of ids", slog.String("message", fmt.Sprintf(format, args...)))
-}
-
-// Fatalf ends the process by a panic: Pebble cannot go on, and rows that are not judged must not be taken.
-func (q quiet) Fatalf(format string, args ...any) {
-	panic("index of ids: " + fmt.Sprintf(format, args...))
 }

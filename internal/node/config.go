@@ -47,6 +47,10 @@ type Config struct {
 	Database   string // default: that of the URL, else lockstep
 	Engine     string // path of libchdb; "" searches the usual places
 
+	// Patience is how long a push is tried while NATS does not answer, and how long ClickHouse may take for a small
+	// answer; default 15 s.
+	Patience time.Duration
+
 	CacheBytes int64       // memory for decoded states; default 256 MiB
 	AllowSQL   bool        // spines and queries in SQL from clients
 	ClientTLS  *tls.Config // towards NATS and ClickHouse, where their URLs ask for TLS; nil for the system's authorities
@@ -71,6 +75,7 @@ func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:7600")
 	c.LogBytes = cmp.Or(c.LogBytes, 64<<30)
 	c.CacheBytes = cmp.Or(c.CacheBytes, 256<<20)
+	c.Patience = cmp.Or(c.Patience, 15*time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

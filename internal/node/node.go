@@ -122,7 +122,8 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	}
 	n.log, err = eventlog.Open(ctx, eventlog.Config{
 		URL: n.cfg.NATS, Credentials: n.cfg.NATSCredentials, TLS: n.cfg.ClientTLS, Dir: filepath.Join(n.cfg.Data, "log"), Listen: n.cfg.NATSListen, Durability: n.cfg.Durability, MaxBytes: n.cfg.LogBytes,
-		Covered: eventlog.Covered{Log: reach.Watermark.Log, Seq: reach.Watermark.Seq, Begun: reach.Begun, At: reach.At}, Logger: n.logger,
+		Patience: n.cfg.Patience,
+		Covered:  eventlog.Covered{Log: reach.Watermark.Log, Seq: reach.Watermark.Seq, Begun: reach.Begun, At: reach.At}, Logger: n.logger,
 	})
 	if err != nil {
 		return err
@@ -137,7 +138,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 func (n *Node) writes() bool { return n.cfg.has(Sink) || n.cfg.has(Ingest) }
 
 func (n *Node) openOffline(ctx context.Context) (err error) {
-	cfg := offline.Config{URL: n.cfg.ClickHouse, TLS: n.cfg.ClientTLS, Database: n.cfg.Database, Logger: n.logger}
+	cfg := offline.Config{URL: n.cfg.ClickHouse, TLS: n.cfg.ClientTLS, Database: n.cfg.Database, Patience: n.cfg.Patience, Logger: n.logger}
 	if n.engine != nil {
 		cfg.Dial = n.engine.DialContext
 	}
@@ -178,11 +179,14 @@ func (n *Node) openMovers(context.Context) error {
 	if !n.cfg.has(Serve) {
 		return nil
 	}
-	store, err := online.Open(online.Config{Dir: filepath.Join(n.cfg.Data, "replica"), CacheBytes: n.cfg.CacheBytes, Logger: n.logger})
-	if err != nil {
+	dir := filepath.Join(n.cfg.Data, "replica")
+	open := func() (err error) {
+		n.online, err = online.Open(online.Config{Dir: dir, CacheBytes: n.cfg.CacheBytes, Logger: n.logger})
 		return err
 	}
-	n.online = store
+	if err := n.openCopy(dir, online.ErrDamaged, open); err != nil {
+		return err
+	}
 	n.replica = materialize.NewReplica(materialize.ReplicaConfig{
 		Log: n.log, Past: Past{n.offline, n.covered}, Present: n.online, Catalog: n.registry.Catalog, Changed: n.registry.Changed, Logger: n.logger,
 	})
@@ -190,11 +194,29 @@ func (n *Node) openMovers(context.Context) error {
 	return nil
 }
 
+// openCopy opens a folder whose content can be made again. One that is damaged is removed and begins empty.
+func (n *Node) openCopy(dir string, damaged error, open func() error) error {
+	err := open()
+	if !errors.Is(err, damaged) {
+		return err
+	}
+	n.logger.Error("a copy on disk is damaged: it is removed and made again from the log and ClickHouse", slog.String("folder", dir), slog.Any("error", err))
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove a damaged copy: %w", err)
+	}
+	return open()
+}
+
 // openGate opens what takes rows in, and for sources with an id what tells which of them are events.
 func (n *Node) openGate() (err error) {
 	cfg := gate.Config{Catalog: n.registry.Catalog, Log: n.log, Dead: n.log, Inbox: n.log, Again: n.log, Now: n.cfg.Now, Logger: n.logger}
 	if n.cfg.has(Ingest) {
-		if n.ids, err = identity.Open(identity.Config{Dir: filepath.Join(n.cfg.Data, "identity"), Logger: n.logger}); err != nil {
+		dir := filepath.Join(n.cfg.Data, "identity")
+		open := func() (err error) {
+			n.ids, err = identity.Open(identity.Config{Dir: dir, Logger: n.logger})
+			return err
+		}
+		if err := n.openCopy(dir, identity.ErrDamaged, open); err != nil {
 			return err
 		}
 		n.known = identity.NewPublisher(identity.PublisherConfig{

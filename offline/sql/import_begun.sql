@@ -1,3 +1,3 @@
-SELECT any(name), any(hash)
+SELECT any(name), any(hash), max(at)
 FROM imports
 WHERE source = {source:String} AND generation = {generation:UInt64}
