@@ -51,7 +51,10 @@ func decodeRecord(data []byte) (*record, error) {
 	if err := json.Unmarshal(data, r); err != nil {
 		return nil, fmt.Errorf("read the registry's record: %w", err)
 	}
-	for _, o := range r.Objects {
+	for i, o := range r.Objects {
+		if o == nil {
+			return nil, fmt.Errorf("read the registry's record: object %d is null", i)
+		}
 		if len(o.Versions) == 0 {
 			return nil, fmt.Errorf("read the registry's record: %s %s has no version", o.Kind, o.Name)
 		}
