@@ -345,6 +345,7 @@ func (r *Replica) apply(ctx context.Context, group *errgroup.Group, e eventlog.E
 		if err := r.adopt(ctx, group); err != nil {
 			return err
 		}
+	case eventlog.RecordErase, eventlog.RecordForget, eventlog.RecordErased: // Run has taken erased keys out; the others are for gates
 	}
 	return r.cfg.Present.Advance(e.Seq)
 }

@@ -25,8 +25,8 @@ type diary struct {
 	copy    func(ctx context.Context, source string) error
 }
 
-func newDiary(catalog *feature.Catalog, copy func(context.Context, string) error) *diary {
-	return &diary{start: time.Now(), catalog: catalog, changed: make(chan struct{}), copy: copy}
+func newDiary(catalog *feature.Catalog, copies func(context.Context, string) error) *diary {
+	return &diary{start: time.Now(), catalog: catalog, changed: make(chan struct{}), copy: copies}
 }
 
 func (d *diary) write(what string) {

@@ -18,8 +18,8 @@ func TestHolds(t *testing.T) {
 		`{"origin": "JFK", "flight_id": 8}`:                             false,
 		`{"origin": "LAX", "flight_id": 7, "destination": "JFK"}`:       false, // its key is told
 		`{"origin": null, "flight_id": 7, "destination": "JFK"}`:        true,  // it is not
-		`{"orgin": "JFK", "flight_id": 7}`:                              true,
-		`{"orgin": "JFK", "flight_id": 77}`:                             false,
+		`{"from": "JFK", "flight_id": 7}`:                               true,
+		`{"from": "JFK", "flight_id": 77}`:                              false,
 		`{"origin": "JFK", "flight_id": "7a"}`:                          false,
 		`{"origin": "JFK", "flight_id": [7]}`:                           true,
 		`{"origin": "JFK", "flight_id": 7`:                              true,

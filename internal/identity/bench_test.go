@@ -16,8 +16,14 @@ func order(id int) int64 { return int64(uint64(id) * 0x9E3779B97F4A7C15 >> 1) }
 // wide returns n rows of a source with eight columns, the first with the id from.
 func wide(from, n int) (*feature.Source, *feature.Batch) {
 	src := &feature.Source{Name: "payments", Version: 1, EventTime: "at", ID: []string{"id"}, Dedup: feature.DefaultDedup, Columns: []feature.Field{
-		{Name: "id", Type: feature.Int64}, {Name: "at", Type: feature.Timestamp}, {Name: "amount", Type: feature.Float64}, {Name: "origin", Type: feature.String},
-		{Name: "destination", Type: feature.String}, {Name: "distance", Type: feature.Int64}, {Name: "delay", Type: feature.Int64}, {Name: "late", Type: feature.Bool},
+		{Name: "id", Type: feature.Int64},
+		{Name: "at", Type: feature.Timestamp},
+		{Name: "amount", Type: feature.Float64},
+		{Name: "origin", Type: feature.String},
+		{Name: "destination", Type: feature.String},
+		{Name: "distance", Type: feature.Int64},
+		{Name: "delay", Type: feature.Int64},
+		{Name: "late", Type: feature.Bool},
 	}}
 	b := feature.NewBatch(src)
 	for i := range n {

@@ -172,9 +172,9 @@ func (j *judgment) verdict() *Verdict {
 
 // within returns the first of the facts of an id that is within the span of t, or -1. Those of an id are a list from the
 // last to the first.
-func (v *Verdict) within(last int32, any bool, t feature.Time, span feature.Span) int {
+func (v *Verdict) within(last int32, exists bool, t feature.Time, span feature.Span) int {
 	found := -1
-	for n := last; any && n >= 0; n = v.facts[n].next {
+	for n := last; exists && n >= 0; n = v.facts[n].next {
 		if within(v.facts[n].time, t, span) {
 			found = int(n)
 		}

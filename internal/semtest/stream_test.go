@@ -307,6 +307,7 @@ func (h history) Append(ctx context.Context, log string, entries []eventlog.Entr
 			for _, x := range e.Record.Erase {
 				out[i].Erase = append(out[i].Erase, x.Erasure)
 			}
+		case eventlog.RecordRebuild, eventlog.RecordForget, eventlog.RecordErased: // nothing to the history
 		}
 	}
 	return h.Store.Append(ctx, log, out)
