@@ -184,7 +184,7 @@ func (s *Sink) write(ctx context.Context, entries <-chan eventlog.Entry, open ui
 			if e.Batch != nil {
 				rows += e.Batch.Rows
 			}
-			full = rows >= s.cfg.Rows || e.Batch == nil
+			full = rows >= s.cfg.Rows || e.Record != nil // nobody waits for an empty row group
 			if open > 0 {
 				full = e.Seq >= open
 			}

@@ -12,12 +12,15 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/chtest"
 	"github.com/lockstepfs/lockstep/internal/eventlog"
+	"github.com/lockstepfs/lockstep/internal/node"
+	"github.com/lockstepfs/lockstep/materialize"
 )
 
 // TestSinkExactlyOnce cuts the connections to ClickHouse, again and again, and begins the sink anew now and then: every row is
@@ -73,6 +76,39 @@ func TestSinkExactlyOnce(t *testing.T) {
 	}
 	if cut.count() < 8 {
 		t.Errorf("%d connections were cut, want at least 8", cut.count())
+	}
+}
+
+// TestSinkGathers checks that empty row groups, of which every message from the inbox for a source with an id leaves one, do
+// not end a batch, and that a record does.
+func TestSinkGathers(t *testing.T) {
+	w := newWorld(t)
+	w.openLog(eventlog.Config{})
+	var want []int64
+	for n := range int64(5) {
+		w.publish(event{"u", int(n), n})
+		want = append(want, n)
+		if err := w.log.PublishBarrier(within(t), rowsOf(clicks)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last, err := w.log.PublishRecord(within(t), eventlog.Record{ID: "end", Kind: eventlog.RecordRebuild})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := materialize.NewSink(materialize.SinkConfig{Log: w.log, History: node.History{Store: w.store}, Logger: w.logger, Wait: time.Hour})
+	stop := run(t, sink.Run)
+	w.covers(sink, last)
+	w.wantHistory("clicks", want...)
+	var first uint64
+	if err := w.conn.QueryRow(t.Context(), "SELECT max(first) FROM sink_batches").Scan(&first); err != nil {
+		t.Fatal(err)
+	}
+	if first != 1 {
+		t.Errorf("the last batch is of the entries %d to %d, want all of them in one", first, last)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
 	}
 }
 
