@@ -119,6 +119,7 @@ func (r *round) compareFeatures(ctx context.Context, f *found) error {
 		switch {
 		case e.Batch != nil:
 			law.Push(e.Batch, e.Seq, e.Taken)
+		case e.Record == nil: // an empty row group: the barrier after the record of an import into a source with an id
 		case f.imported[e.Record.Generation] != 0:
 			x := r.book.batches[f.imported[e.Record.Generation]]
 			rows := feature.NewBatch(c.Source(x.source))

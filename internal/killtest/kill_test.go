@@ -84,8 +84,7 @@ func playRound(t *testing.T, bin string, v victim, seed int64, total tally) {
 	}
 	s.natsApart, s.engineApart = v == killNATS || rng.IntN(3) == 0, rng.IntN(3) == 0
 	r := &round{t: t, rng: rng, victim: v, stack: s, book: newBook()}
-	// Rounds over a table that somebody else keeps are part of the long mode.
-	if v == killMaterialize && rng.IntN(2) == 0 && os.Getenv("LOCKSTEP_KILL_ROUNDS") != "" {
+	if v == killMaterialize && rng.IntN(2) == 0 {
 		r.orders, s.engineApart = true, true
 	}
 	t.Cleanup(func() {

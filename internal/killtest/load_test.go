@@ -2,6 +2,7 @@ package killtest_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,7 +60,7 @@ func (b *book) ack(x *batch, seq uint64) {
 	if !x.acked {
 		b.acked.Add(1)
 	}
-	x.acked, x.seq = true, seq
+	x.acked, x.seq = true, cmp.Or(seq, x.seq)
 }
 
 // refused notes an answer to a batch that was not taken. A server or log that is gone explains it, or nothing does.
@@ -122,7 +123,7 @@ func (l *load) end() {
 
 // draw begins a batch that spans all months. It waits while enough was sent, and returns nil when ctx ends.
 func (l *load) draw(ctx context.Context, source string, rng *rand.Rand) (x *batch, lines []json.RawMessage) {
-	if !until(ctx, 10*time.Millisecond, func() bool { return l.rest.Load() > 0 }) {
+	if !until(ctx, 10*time.Millisecond, func() bool { return l.rest.Load() > 0 }) || ctx.Err() != nil {
 		return nil, nil
 	}
 	x = l.book.begin(source, months+rng.IntN(4*months))
@@ -134,29 +135,53 @@ func (l *load) draw(ctx context.Context, source string, rng *rand.Rand) (x *batc
 	return x, lines
 }
 
-// push sends batches over HTTP and repeats none, since a repetition to another process would be another batch.
+// push sends batches over HTTP. Those of a source with an id it repeats until they are acknowledged, to whatever process, and
+// some even then (rule E1); of another source a repetition would be another batch.
 func (l *load) push(ctx context.Context, source string, rng *rand.Rand) {
-	for ctx.Err() == nil {
+	for {
 		x, lines := l.draw(ctx, source, rng)
 		if x == nil {
 			return
 		}
-		r, err := l.stack.api().PushRows(context.WithoutCancel(ctx), sdk.PushRequest{Source: source, Rows: lines})
-		switch {
-		case err != nil:
-			l.book.refused(fmt.Errorf("push: %w", err))
+		err := l.pushOnce(ctx, x, lines)
+		if source == "refunds" {
+			giveUp, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+			until(giveUp, 200*time.Millisecond, func() bool {
+				if err != nil {
+					err = l.pushOnce(ctx, x, lines)
+				}
+				return err == nil
+			})
+			cancel()
+			if err == nil && rng.IntN(10) == 0 {
+				err = l.pushOnce(ctx, x, lines)
+			}
+		}
+		if err != nil {
 			l.rest.Add(int64(x.rows))
 			pause(ctx, 200*time.Millisecond)
-		case r.Accepted != x.rows:
-			l.book.refused(fmt.Errorf("push: %d of %d rows accepted", r.Accepted, x.rows))
-		default:
-			l.book.ack(x, r.Seq)
 		}
 		pause(ctx, time.Duration(20+rng.IntN(80))*time.Millisecond)
 	}
 }
 
-// publish sends batches as NATS messages and repeats each under its id until it is acknowledged.
+// pushOnce notes what the answer says.
+func (l *load) pushOnce(ctx context.Context, x *batch, lines []json.RawMessage) error {
+	r, err := l.stack.api().PushRows(context.WithoutCancel(ctx), sdk.PushRequest{Source: x.source, Rows: lines})
+	switch {
+	case err != nil:
+		l.book.refused(fmt.Errorf("push: %w", err))
+	case r.Accepted == x.rows && r.Duplicates == 0 && !x.acked:
+		l.book.ack(x, r.Seq)
+	case r.Duplicates == x.rows && r.Accepted == 0 && r.Conflicts == 0 && x.source == "refunds":
+		l.book.ack(x, 0) // it was taken before
+	default:
+		l.book.refused(fmt.Errorf("push: of %d rows of %s %d are accepted, %d duplicates and %d conflicts", x.rows, x.source, r.Accepted, r.Duplicates, r.Conflicts))
+	}
+	return err
+}
+
+// publish sends batches as NATS messages and repeats each under its message id until it is acknowledged, and some under another.
 func (l *load) publish(ctx context.Context, source string, rng *rand.Rand) {
 	conn, err := nats.Connect(l.stack.natsURL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.RetryOnFailedConnect(true))
 	if err != nil {
@@ -169,25 +194,32 @@ func (l *load) publish(ctx context.Context, source string, rng *rand.Rand) {
 		l.book.refused(fmt.Errorf("connect to NATS: %w", err))
 		return
 	}
-	for ctx.Err() == nil {
+	for {
 		x, lines := l.draw(ctx, source, rng)
 		if x == nil {
 			return
 		}
 		m := nats.NewMsg("lockstep.in." + source)
 		m.Data = bytes.Join(rawLines(lines), []byte("\n"))
-		m.Header.Set(nats.MsgIdHdr, fmt.Sprint("kill-", x.id))
-		until(ctx, 50*time.Millisecond, func() bool {
-			once, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			defer cancel()
-			if _, err := js.PublishMsg(once, m); err != nil {
-				return false
-			}
-			l.book.ack(x, 0)
-			return true
-		})
+		for copies := rng.IntN(8) / 7; copies >= 0; copies-- {
+			m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("kill-%d-%d", x.id, copies))
+			l.send(ctx, js, m, x)
+		}
 		pause(ctx, time.Duration(50+rng.IntN(100))*time.Millisecond)
 	}
+}
+
+// send repeats a message until it is acknowledged.
+func (l *load) send(ctx context.Context, js jetstream.JetStream, m *nats.Msg, x *batch) {
+	until(ctx, 50*time.Millisecond, func() bool {
+		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if _, err := js.PublishMsg(once, m); err != nil {
+			return false
+		}
+		l.book.ack(x, 0)
+		return true
+	})
 }
 
 func rawLines(lines []json.RawMessage) [][]byte {

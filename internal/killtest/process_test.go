@@ -70,6 +70,11 @@ func (p *process) stop() error {
 	select {
 	case <-p.done:
 	case <-time.After(time.Minute):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines go into its log
+		select {
+		case <-p.done:
+		case <-time.After(5 * time.Second):
+		}
 		p.kill()
 		return errors.New("it did not end within a minute of SIGTERM")
 	}

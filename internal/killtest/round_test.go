@@ -43,6 +43,7 @@ type round struct {
 	story   []string          // what was done, for the report
 	since   time.Time         // of the last stage
 	backs   []time.Duration   // how long it took until the server answered again
+	started int               // commands so far
 }
 
 func (r *round) tell(format string, args ...any) {
@@ -241,13 +242,14 @@ func (r *round) back(ctx context.Context) error {
 	return nil
 }
 
-// command starts a command of the command line against the server.
+// command starts a command of the command line against the server. It has a log of its own.
 func (r *round) command(args ...string) (*process, error) {
 	url, err := r.stack.url()
 	if err != nil {
 		return nil, err
 	}
-	return spawn(filepath.Join(r.stack.dir, "command.log"), nil, append([]string{r.stack.bin, "--server", url}, args...)...)
+	r.started++
+	return spawn(filepath.Join(r.stack.dir, fmt.Sprintf("command-%d.log", r.started)), nil, append([]string{r.stack.bin, "--server", url}, args...)...)
 }
 
 // accomplice draws what to kill while a command runs, besides the command itself: "".

@@ -81,7 +81,7 @@ func (s *stack) startEngine(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	if !until(ctx, 10*time.Millisecond, func() bool { _, err := os.Stat(file); return err == nil || s.engine.ended() }) || s.engine.ended() {
 		return fmt.Errorf("the engine does not start\n%s", s.engine.tail())
@@ -119,7 +119,7 @@ func (s *stack) startServer() (err error) {
 
 // ready waits until the server that was started answers reads.
 func (s *stack) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	var last error
 	ok := until(ctx, 10*time.Millisecond, func() bool {
@@ -145,7 +145,7 @@ func (s *stack) ready(ctx context.Context) error {
 		return true
 	})
 	if !ok {
-		return fmt.Errorf("the server is not ready after a minute: %w\n%s", last, s.server.tail())
+		return fmt.Errorf("the server is not ready after two minutes: %w\n%s", last, s.server.tail())
 	}
 	s.children = append(s.children, children(s.parent().pid())...)
 	return nil

@@ -11,8 +11,8 @@ import (
 	"github.com/lockstepfs/lockstep/registry"
 )
 
-// definitions are two sources of the same columns, views with a short and a long history, a view of each source whose
-// keys are its rows, and a service.
+// definitions are two sources of the same columns, of which one has an id, views with a short and a long history, a view of
+// each source whose keys are its rows, and a service.
 const definitions = `
 kind: entity
 name: account
@@ -37,6 +37,7 @@ columns: {number: int64, account: int64, shop: string, amount: int64, note: stri
 event_time: at
 tiebreak: number
 deleted: gone
+id: [number]
 ---
 kind: view
 name: account_recent

@@ -84,16 +84,19 @@ func (o *Oracle) add(src *feature.Source, e Event, copies *Copies) {
 
 // one reports whether two events have one id and are at most dedup apart (E1).
 func one(src *feature.Source, a, b *Event) bool {
+	apart := a.EventTime - b.EventTime
+	if apart < 0 {
+		apart = -apart
+	}
+	if apart > feature.Time(src.Dedup) {
+		return false
+	}
 	for _, column := range src.ID {
 		if order(a.Values[column], b.Values[column]) != 0 {
 			return false
 		}
 	}
-	apart := a.EventTime - b.EventTime
-	if apart < 0 {
-		apart = -apart
-	}
-	return apart <= feature.Time(src.Dedup)
+	return true
 }
 
 // Erase takes the events so far away in which a view on the entity finds the key (E3).
