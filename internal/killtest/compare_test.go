@@ -57,11 +57,7 @@ func (r *round) compareEach(ctx context.Context, f *found) error {
 	for id := range f.tables {
 		taken[id] = true
 	}
-	all := sources()
-	if r.orders {
-		all = append(all, "orders")
-	}
-	for _, source := range all {
+	for _, source := range r.sources() {
 		var numbers []int64
 		for id, x := range r.book.batches {
 			for i := range x.rows {

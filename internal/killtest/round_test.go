@@ -46,6 +46,14 @@ type round struct {
 	started int               // commands so far
 }
 
+// sources are the names of the round's sources: those that producers send to, and that over a table if there is one.
+func (r *round) sources() []string {
+	if r.orders {
+		return append(sources(), "orders")
+	}
+	return sources()
+}
+
 func (r *round) tell(format string, args ...any) {
 	r.story = append(r.story, fmt.Sprintf(format, args...))
 }
@@ -117,7 +125,7 @@ func (r *round) start(ctx context.Context) error {
 		return fmt.Errorf("apply: %w", err)
 	}
 	r.folders = map[string]string{}
-	for _, source := range sources() {
+	for _, source := range r.sources() {
 		table := "events_" + source
 		folder, err := filepath.EvalSymlinks(filepath.Join(r.stack.data(), "clickhouse", "clickhouse", "data", "lockstep", table))
 		if err != nil {

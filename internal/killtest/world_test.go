@@ -95,7 +95,7 @@ const (
 	largeEvery = 12 // every so manieth batch has rows so long that it takes several messages of the log
 )
 
-// sources are the names of the sources.
+// sources are the names of the sources that producers send to.
 func sources() []string { return []string{"payments", "refunds"} }
 
 func catalog() (*feature.Catalog, error) {
