@@ -9,7 +9,7 @@ FLIGHTS       := $(CACHE)/vega-datasets-3.2.1/flights-3m.parquet
 FEAST         := $(CACHE)/feast-0.66.0
 LINT          := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
-.PHONY: help build engine data demo test check lint test-go feast kill race bench fuzz mutations compose fmt clean
+.PHONY: help build engine data demo test check lint test-go feast kill faults race bench fuzz mutations compose fmt clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ $(FEAST)/installed: examples/feast/requirements.txt
 kill: engine ## kill every process at random moments, ROUNDS times (default 200); SEED and VICTIM repeat a round
 	LOCKSTEP_BIN=$(BIN)/lockstep LOCKSTEP_KILL_ROUNDS=$(or $(ROUNDS),200) LOCKSTEP_KILL_SEED=$(SEED) LOCKSTEP_KILL_VICTIM=$(VICTIM) \
 		$(GO) test -v -count 1 -timeout 24h -run TestKill ./internal/killtest
+
+faults: engine ## NATS and ClickHouse away or slow, disks full, clocks wrong, files damaged; LONG=1m is how long each lasts
+	LOCKSTEP_OUTAGE=$(or $(LONG),1m) $(GO) test -v -count 1 -timeout 1h ./internal/faulttest
 
 race: engine data ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 LOCKSTEP_BIN=$(BIN)/lockstep LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) test -race -timeout 40m ./...

@@ -88,6 +88,8 @@ func (r *Registry) store(ctx context.Context, rec *record, revision uint64) (uin
 	if err != nil {
 		return 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	if revision == 0 {
 		revision, err = r.kv.Create(ctx, recordKey, data)
 	} else {

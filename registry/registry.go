@@ -24,6 +24,9 @@ const (
 	history   = 64
 )
 
+// patience is how long NATS may take for an answer.
+const patience = 5 * time.Second
+
 // attempts is how often Apply plans again after somebody else was faster. Each time somebody else succeeded,
 // so this many competitors are served at once.
 const attempts = 16
@@ -116,6 +119,8 @@ func (r *Registry) Wait(ctx context.Context, revision uint64) error {
 
 // load reads the newest record and its revision, and adopts it. An empty registry has revision 0.
 func (r *Registry) load(ctx context.Context) (*record, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	entry, err := r.kv.Get(ctx, recordKey)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return &record{Format: format, ID: rand.Text()}, 0, nil

@@ -132,7 +132,7 @@ func (f *follower) read(ctx context.Context) error {
 			return err
 		}
 	}
-	consumer, err := f.log.js.CreateConsumer(ctx, f.stream, jetstream.ConsumerConfig{
+	consumer, err := f.log.consumer(ctx, f.stream, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: 5 * time.Minute,
 	})
@@ -169,6 +169,13 @@ func (f *follower) read(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// consumer makes a consumer.
+func (l *Log) consumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	return l.js.CreateConsumer(ctx, stream, cfg)
 }
 
 // forget deletes a consumer. The server forgets it by itself if this fails.

@@ -43,11 +43,11 @@ func (l *Log) Letters(ctx context.Context, q LetterQuery) ([]Letter, error) {
 		}
 		cfg.FilterSubject = deadPrefix + q.Source
 	}
-	consumer, err := l.js.CreateConsumer(ctx, deadName, cfg)
+	consumer, err := l.consumer(ctx, deadName, cfg)
 	if err != nil {
 		return nil, feature.Errorf(feature.CodeUnavailable, "read refused rows: %w", away(err))
 	}
-	defer func() { _ = l.js.DeleteConsumer(context.WithoutCancel(ctx), deadName, consumer.CachedInfo().Name) }()
+	defer l.forget(ctx, deadName, consumer)
 	var letters []Letter
 	for pending := consumer.CachedInfo().NumPending; pending > 0 && len(letters) < q.Limit; {
 		page, left, err := l.fetchLetters(ctx, consumer)
@@ -114,6 +114,8 @@ func (l *Log) fetchLetters(ctx context.Context, consumer jetstream.Consumer) (le
 
 // Letter returns the letter with a Seq, or CodeNotFound.
 func (l *Log) Letter(ctx context.Context, seq uint64) (Letter, error) {
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
 	s, err := l.js.Stream(ctx, deadName)
 	if err != nil {
 		return Letter{}, feature.Errorf(feature.CodeUnavailable, "read refused row %d: %w", seq, away(err))

@@ -114,6 +114,7 @@ func (l *Log) connect() error {
 		nats.Name("lockstep"), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
 		// A publish that finds no connection fails at once and is tried again by us, who know whether it may be.
 		nats.ReconnectBufSize(-1), nats.Timeout(attempt),
+		nats.PingInterval(attempt), // a server that is gone without a word is given up after the third ping, not after six minutes
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			l.tries.end()
 			if err != nil {

@@ -27,6 +27,8 @@ func (l *Log) bounds(ctx context.Context, stream string) (first, last uint64, er
 }
 
 func (l *Log) info(ctx context.Context, stream string, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
 	s, err := l.js.Stream(ctx, stream)
 	if err != nil {
 		return nil, feature.Errorf(feature.CodeUnavailable, "ask NATS for stream %s: %w", stream, away(err))
@@ -43,6 +45,8 @@ func (l *Log) info(ctx context.Context, stream string, opts ...jetstream.StreamI
 
 // lastOf returns the last message of the log on a subject, nil if there is none.
 func (l *Log) lastOf(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
 	s, err := l.js.Stream(ctx, logName)
 	if err != nil {
 		return nil, feature.Errorf(feature.CodeUnavailable, "ask NATS for stream %s: %w", logName, away(err))
@@ -138,7 +142,7 @@ func (l *Log) Since(ctx context.Context, at time.Time) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	consumer, err := l.js.CreateConsumer(ctx, logName, jetstream.ConsumerConfig{
+	consumer, err := l.consumer(ctx, logName, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &at, HeadersOnly: true,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
 	})

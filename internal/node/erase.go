@@ -15,6 +15,9 @@ import (
 type eraser struct{ *Node }
 
 func (n eraser) Erase(ctx context.Context, e *server.Erasure, progress func(api.Progress)) (*api.EraseResult, error) {
+	if err := n.offline.Ping(ctx); err != nil { // else it waits for ClickHouse to come back
+		return nil, err
+	}
 	run := materialize.Eraser{
 		Catalog: n.registry.Catalog, Log: n.log, Entries: n.log, Letters: n.log, Past: Past{n.offline, n.covered}, Present: n.everywhere,
 	}

@@ -279,12 +279,26 @@ func (n *Node) follow(ctx context.Context) error {
 		return nil
 	}
 	for catalog := range n.registry.Updates(ctx) {
-		if err := n.ensure(ctx, catalog); err != nil && ctx.Err() == nil {
-			n.logger.Warn("event tables could not be made; the sink will wait for them", slog.Any("error", err))
+		err := n.ensure(ctx, catalog)
+		if err == nil || ctx.Err() != nil {
+			continue
 		}
+		n.logger.Warn("event tables could not be made; it is tried again, and the sink waits for them", slog.Any("error", err))
+		tick := time.NewTicker(ensureAgain)
+		for err != nil && ctx.Err() == nil {
+			select {
+			case <-tick.C:
+				err = n.ensure(ctx, n.registry.Catalog())
+			case <-ctx.Done():
+			}
+		}
+		tick.Stop()
 	}
 	return nil
 }
+
+// ensureAgain is how long ClickHouse is left alone after event tables could not be made.
+const ensureAgain = 2 * time.Second
 
 // URL returns the base URL at which this machine reaches the server, which listens once Open has returned.
 func (n *Node) URL() string {

@@ -137,7 +137,7 @@ func (n definitions) Apply(ctx context.Context, r *api.RegistryRequest) (any, er
 	}
 	if n.writes() {
 		if err := n.ensure(ctx, n.registry.Catalog()); err != nil {
-			return nil, fmt.Errorf("the definitions are applied, but: %w", err)
+			return nil, feature.Errorf(feature.CodeOf(err), "the definitions are applied and valid, but ClickHouse has no place for their events yet, which is made as soon as it can be: %w", err)
 		}
 	}
 	return plan, nil
@@ -165,6 +165,9 @@ const verifyWait = time.Minute
 
 // Verify compares what both paths make of the log as it is now: what was pushed before is looked at.
 func (n verifier) Verify(ctx context.Context, v *server.Verification, progress func(api.Progress)) (*api.VerifyResult, error) {
+	if err := n.offline.Ping(ctx); err != nil { // else it waits for ClickHouse to come back
+		return nil, err
+	}
 	if err := n.level(ctx); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,16 @@
+package faulttest_test
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/lockstepfs/lockstep/internal/chtest"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // whatever the processors: these tests wait most of the time
+		panic(err)
+	}
+	chtest.Main(m)
+}

@@ -1,0 +1,232 @@
+package faulttest_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/lockstepfs/lockstep/api"
+	"github.com/lockstepfs/lockstep/internal/chtest"
+	"github.com/lockstepfs/lockstep/internal/node"
+	"github.com/lockstepfs/lockstep/sdk"
+)
+
+const definitions = `
+kind: entity
+name: user
+key: [{name: user, type: string}]
+---
+kind: source
+name: clicks
+columns: {number: int64, user: string, at: timestamp}
+event_time: at
+---
+kind: source
+name: orders
+columns: {number: int64, user: string, at: timestamp}
+event_time: at
+id: [number]
+---
+kind: view
+name: last_click
+entity: user
+source: clicks
+history: 1d
+features: [{name: number, latest: number}]
+---
+kind: view
+name: last_order
+entity: user
+source: orders
+history: 1d
+features: [{name: number, latest: number}]
+---
+kind: service
+name: users
+features: [last_click, last_order]
+`
+
+// patience bounds every wait of a test.
+const patience = 90 * time.Second
+
+// stack is a deployment: a node whose ClickHouse and NATS are reached through proxies.
+type stack struct {
+	t          *testing.T
+	cfg        node.Config
+	clickhouse *proxy
+	nats       *proxy
+	natsURL    string      // past the proxy
+	conn       driver.Conn // of the test itself
+	said       *said
+
+	node   *node.Node
+	stop   context.CancelFunc
+	ended  chan error
+	client *sdk.Client
+
+	mu    sync.Mutex
+	acked map[string]map[int64]bool // by source, the numbers of the rows that were acknowledged
+	next  int64
+	last  map[string]int64 // by source and user, the newest number that was acknowledged
+}
+
+// newStack starts the servers and a node.
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	s := &stack{t: t, said: &said{}, acked: map[string]map[int64]bool{"clicks": {}, "orders": {}, "visits": {}}, last: map[string]int64{}}
+	engine := chtest.Engine(t)
+	database := chtest.Database(t, engine)
+	s.conn = chtest.Open(t, engine, database)
+	s.clickhouse = startProxy(t, serveEngine(t))
+	s.natsURL = "nats://" + startNATS(t, filepath.Join(t.TempDir(), "nats"))
+	s.nats = startProxy(t, strings.TrimPrefix(s.natsURL, "nats://"))
+	s.cfg = node.Config{
+		Data: t.TempDir(), Listen: "127.0.0.1:0", NATS: "nats://" + s.nats.addr(), ClickHouse: "http://" + s.clickhouse.addr() + "/" + database,
+		AllowSQL: true, CacheBytes: 16 << 20, LogBytes: 256 << 20, Patience: time.Second, Logger: slog.New(slog.NewTextHandler(s.said, nil)),
+	}
+	s.start()
+	if _, err := s.client.Apply(s.within(), api.RegistryRequest{Files: map[string]string{"all.yaml": definitions}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.said.tail())
+		}
+	})
+	return s
+}
+
+// serveEngine lets the engine be reached over TCP and returns where.
+func serveEngine(t *testing.T) string {
+	t.Helper()
+	engine := chtest.Engine(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- engine.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return listener.Addr().String()
+}
+
+// startNATS runs a NATS server that syncs every message and returns its address.
+func startNATS(t *testing.T, dir string) string {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, SyncAlways: true, MaxPayload: 8 << 20, NoSigs: true, NoLog: true,
+		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 40,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the NATS server is not ready")
+	}
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	return s.Addr().String()
+}
+
+// start starts the node and waits until it is ready.
+func (s *stack) start() {
+	s.t.Helper()
+	if err := s.tryStart(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.eventually("the node is ready", func() bool { return s.client.Ready(s.within()) == nil })
+}
+
+func (s *stack) tryStart() (err error) {
+	if s.node, err = node.Open(s.within(), s.cfg); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	running := s.node
+	go func() { ended <- running.Run(ctx) }()
+	s.stop, s.ended = stop, ended
+	s.client, err = sdk.Open(s.node.URL(), sdk.Config{Retries: -1, Timeout: patience})
+	s.t.Cleanup(func() {
+		if s.ended == ended {
+			_ = s.end()
+		}
+	})
+	return err
+}
+
+// end stops the node and returns what Run returned.
+func (s *stack) end() error {
+	s.stop()
+	return s.wait()
+}
+
+// wait waits until the node has ended.
+func (s *stack) wait() error {
+	defer s.client.Close()
+	defer s.stop()
+	ended := s.ended
+	s.ended = nil
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(patience):
+		return errors.New("the node does not end")
+	}
+}
+
+func (s *stack) within() context.Context {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), patience)
+	s.t.Cleanup(cancel)
+	return ctx
+}
+
+func (s *stack) eventually(what string, ok func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ctx := s.within(); !ok(); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.t.Fatalf("%s: it did not come to that", what)
+		}
+	}
+}
+
+// said is what the node logged.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) tail() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lines := strings.Split(s.text.String(), "\n")
+	return strings.Join(lines[max(0, len(lines)-60):], "\n")
+}
