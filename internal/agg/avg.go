@@ -30,8 +30,22 @@ func (s *average) Add(v feature.Value) {
 func (s *average) Merge(o State) {
 	x := o.(*average)
 	s.n += x.n
-	s.exact.merge(x.exact)
-	s.acc.merge(x.acc)
+	if s.whole {
+		s.exact.merge(x.exact)
+	} else {
+		s.acc.merge(x.acc)
+	}
+}
+
+func (s *average) addRange(c *feature.Column, from, to int) {
+	s.n += present(c, from, to)
+	if !s.whole {
+		s.acc.addAll(c.Floats[from:to])
+		return
+	}
+	for _, x := range c.Ints[from:to] { // a NULL place holds 0
+		s.exact.add(x)
+	}
 }
 
 func (s *average) Value() feature.Value {

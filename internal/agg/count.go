@@ -20,6 +20,14 @@ func (s *count) Add(v feature.Value) {
 
 func (s *count) Merge(o State) { s.n += o.(*count).n }
 
+func (s *count) addRange(c *feature.Column, from, to int) {
+	if s.star {
+		s.n += uint64(to - from)
+	} else {
+		s.n += present(c, from, to)
+	}
+}
+
 func (s *count) Value() feature.Value { return feature.Int64Value(int64(s.n)) }
 
 func (s *count) Reset() { s.n = 0 }

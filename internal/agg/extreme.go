@@ -1,6 +1,10 @@
 package agg
 
-import "github.com/lockstepfs/lockstep/feature"
+import (
+	"cmp"
+
+	"github.com/lockstepfs/lockstep/feature"
+)
 
 // extreme is the least or the greatest value: numbers and instants by size, false before true, strings by bytes.
 type extreme struct {
@@ -16,6 +20,31 @@ func (s *extreme) Add(v feature.Value) {
 }
 
 func (s *extreme) Merge(o State) { s.Add(o.(*extreme).best) }
+
+// addRange adds the best of the range alone. The numbers are compared as they are; the first of equal ones is as good as another.
+func (s *extreme) addRange(c *feature.Column, from, to int) {
+	best := -1
+	for i := from; i < to; i++ {
+		if !c.IsNull(i) && (best < 0 || s.better(c, i, best)) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		s.Add(c.Value(best))
+	}
+}
+
+// better reports whether place i of c is better than place j.
+func (s *extreme) better(c *feature.Column, i, j int) bool {
+	switch s.kind {
+	case feature.KindFloat64:
+		return s.sign*cmp.Compare(c.Floats[i], c.Floats[j]) > 0
+	case feature.KindString:
+		return s.sign*cmp.Compare(c.Strs[i], c.Strs[j]) > 0
+	default:
+		return s.sign*cmp.Compare(c.Ints[i], c.Ints[j]) > 0
+	}
+}
 
 func (s *extreme) Value() feature.Value { return s.best }
 

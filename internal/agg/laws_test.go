@@ -83,6 +83,18 @@ func TestLaws(t *testing.T) {
 				right.Merge(later)
 				same(t, s, values, whole, right.Value(), "a·(b·c)")
 
+				column := feature.Column{Type: s.Input}
+				for _, v := range values {
+					column.Append(v)
+				}
+				if s.Input != (feature.Type{}) {
+					ranged := agg.New(s)
+					for _, r := range [][2]int{{0, i}, {i, j}, {j, len(values)}} {
+						agg.AddRange(ranged, &column, r[0], r[1])
+					}
+					same(t, s, values, whole, ranged.Value(), "ranges of a column")
+				}
+
 				before := later.Value()
 				right.Merge(state(s, a))
 				right.Add(feature.Value{})

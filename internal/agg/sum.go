@@ -17,6 +17,12 @@ func (s *sumInt) Add(v feature.Value) {
 
 func (s *sumInt) Merge(o State) { s.sum += o.(*sumInt).sum }
 
+func (s *sumInt) addRange(c *feature.Column, from, to int) {
+	for _, x := range c.Ints[from:to] { // a NULL place holds 0
+		s.sum += x
+	}
+}
+
 func (s *sumInt) Value() feature.Value { return feature.Int64Value(s.sum) }
 
 func (s *sumInt) Reset() { s.sum = 0 }
@@ -42,6 +48,8 @@ func (s *sumFloat) Add(v feature.Value) {
 }
 
 func (s *sumFloat) Merge(o State) { s.acc.merge(o.(*sumFloat).acc) }
+
+func (s *sumFloat) addRange(c *feature.Column, from, to int) { s.acc.addAll(c.Floats[from:to]) }
 
 func (s *sumFloat) Value() feature.Value { return feature.Float64Value(s.acc.value()) }
 
@@ -74,6 +82,15 @@ func (c *compensated) add(x float64) {
 func (c *compensated) merge(o compensated) {
 	c.add(o.sum)
 	c.lost += o.lost
+}
+
+// addAll adds the floats of a column, in which a NULL place holds 0.
+func (c *compensated) addAll(xs []float64) {
+	acc := *c
+	for _, x := range xs {
+		acc.add(x)
+	}
+	*c = acc
 }
 
 // value is the sum alone where it has overflowed: then lost is not a number.
