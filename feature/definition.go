@@ -63,13 +63,14 @@ type View struct {
 	Features []Feature `json:"features"`
 }
 
-// Feature is one feature of a view.
+// Feature is one feature of a view: a row feature has Latest, a window feature has Window.
 type Feature struct {
-	Name    string `json:"name"`
-	Latest  string `json:"latest"` // the source column whose newest value it is (R1)
-	Type    Type   `json:"type"`
-	TTL     Span   `json:"ttl,omitempty"` // 0: never expires (R2)
-	Default Value  `json:"-"`             // replaces the value where there is none (D1); NULL: no default
+	Name    string  `json:"name"`
+	Latest  string  `json:"latest"`           // the source column whose newest value it is (R1); "" of a window feature
+	Window  *Window `json:"window,omitempty"` // nil of a row feature
+	Type    Type    `json:"type"`
+	TTL     Span    `json:"ttl,omitempty"` // of a row feature; 0: never expires (R2)
+	Default Value   `json:"-"`             // replaces the value where there is none (D1); NULL: no default
 }
 
 // Ref names a view version.
@@ -92,22 +93,6 @@ func (v *View) Feature(name string) int {
 		}
 	}
 	return -1
-}
-
-// Columns returns the distinct source columns that the view's latest features read, in order of first use.
-// Stored states of the view hold their values in this order.
-func (v *View) Columns() []string {
-	var cols []string
-	for _, f := range v.Features {
-		seen := false
-		for _, c := range cols {
-			seen = seen || c == f.Latest
-		}
-		if !seen {
-			cols = append(cols, f.Latest)
-		}
-	}
-	return cols
 }
 
 // Service is a named, ordered list of features that one model reads. A service version pins its view

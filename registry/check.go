@@ -220,22 +220,49 @@ func (c *checker) viewFeatures(v *View, source *Source) {
 	for i := range v.Features {
 		f := &v.Features[i]
 		path := fmt.Sprintf("features[%d]", i)
-		if first, ok := seen[f.Name]; ok && f.Name != "" {
-			c.problems.add(v.value(path+".name"), "feature %q is defined twice, first at %s", f.Name, v.value(fmt.Sprintf("features[%d].name", first)))
-		} else {
-			seen[f.Name] = i
+		for _, name := range f.names() {
+			if first, ok := seen[name]; ok && f.Name != "" {
+				c.problems.add(v.value(path+".name"), "feature %q is defined twice, first at %s", name, v.value(fmt.Sprintf("features[%d].name", first)))
+			} else {
+				seen[name] = i
+			}
+			if wrong := definitionNameError("feature", name); wrong != "" && name != f.Name {
+				c.problems.add(v.value(path+".name"), "%s", wrong)
+			}
 		}
-		t, ok := c.column(v, source, path+".latest", f.Latest)
-		if !ok || f.Default == nil {
+		if f.Aggregate != nil {
+			c.aggregate(v, source, f, path)
 			continue
 		}
-		value, err := constant(f.Default, t)
-		if err != nil {
-			c.problems.add(v.value(path+".default"), "the default does not fit column %q, which is %s: %v", f.Latest, t, err)
-			continue
+		if t, ok := c.column(v, source, path+".latest", f.Latest); ok {
+			c.constant(v, f, path, t, fmt.Sprintf("column %q, which is %s", f.Latest, t))
 		}
-		f.Default = value.AppendJSON(nil)
 	}
+}
+
+// names returns the names of the features that f makes.
+func (f *Feature) names() []string {
+	if f.Aggregate == nil || !f.Aggregate.Many {
+		return []string{f.Name}
+	}
+	var names []string
+	for _, w := range f.Aggregate.Windows {
+		names = append(names, f.nameOf(w))
+	}
+	return names
+}
+
+// constant checks the default of a feature of type t and puts it into normal form.
+func (c *checker) constant(v *View, f *Feature, path string, t feature.Type, of string) {
+	if f.Default == nil {
+		return
+	}
+	value, err := constant(f.Default, t)
+	if err != nil {
+		c.problems.add(v.value(path+".default"), "the default does not fit %s: %v", of, err)
+		return
+	}
+	f.Default = value.AppendJSON(nil)
 }
 
 // constant returns a value of type t from its JSON.

@@ -113,13 +113,14 @@ type View struct {
 	origin
 }
 
-// Feature is one feature of a view.
+// Feature is a feature of a view, or several of one aggregate over different windows.
 type Feature struct {
-	Name        string          `json:"name"`
-	Description string          `json:"description,omitempty"`
-	Latest      string          `json:"latest"`
-	TTL         feature.Span    `json:"ttl,omitempty"`
-	Default     json.RawMessage `json:"default,omitempty"` // a JSON value that converts to the column's type
+	Name        string
+	Description string
+	Latest      string          // of a row feature
+	TTL         feature.Span    // of a row feature
+	Aggregate   *Aggregate      // of a window feature
+	Default     json.RawMessage // a JSON value that converts to the feature's type
 }
 
 // Service is a named, ordered list of features that one model reads.

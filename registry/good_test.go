@@ -195,3 +195,47 @@ func TestReadDir(t *testing.T) {
 		t.Errorf("ParseDir (-want +got):\n%s", d)
 	}
 }
+
+// TestResolveWindows: what the features of a view with windows compute (rules W1 to W6).
+func TestResolveWindows(t *testing.T) {
+	defs, err := registry.ParseDir("testdata/good")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat, err := registry.Resolve(defs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := cat.View("spending", 0)
+	for _, want := range []feature.Feature{
+		{Name: "last_amount", Latest: "amount", Type: feature.Float64},
+		{Name: "payments_1d", Type: feature.Int64, Window: &feature.Window{Operator: "count", Input: "*", Width: feature.Day}},
+		{Name: "payments_168h", Type: feature.Int64, Window: &feature.Window{Operator: "count", Input: "*", Width: 7 * feature.Day}},
+		{Name: "payments_lifetime", Type: feature.Int64, Window: &feature.Window{Operator: "count", Input: "*"}},
+		{Name: "large", Type: feature.Int64, Window: &feature.Window{
+			Operator: "count", Input: "amount", Where: "amount >= 100 and not fraud", Reads: []string{"amount", "fraud"}, Width: feature.Day,
+		}},
+		{Name: "cents", Type: feature.Int64, Default: feature.Int64Value(0), Window: &feature.Window{Operator: "sum", Input: "cents", Width: 30 * feature.Day}},
+		{Name: "mean", Type: feature.Float64, Default: feature.Float64Value(0), Window: &feature.Window{Operator: "avg", Input: "amount", Width: feature.Day, Hop: 5 * feature.Minute}},
+		{Name: "oldest", Type: feature.ListOf(feature.KindString), Window: &feature.Window{Operator: "first", Input: "tags", Width: feature.Day}},
+		{Name: "shops_1h", Type: feature.Int64, Window: &feature.Window{Operator: "count_distinct", Input: "shop", Width: feature.Hour}},
+		{Name: "favourites", Type: feature.ListOf(feature.KindString), Window: &feature.Window{Operator: "top_k", Input: "shop", N: 5, Width: 7 * feature.Day}},
+		{Name: "about_shops", Type: feature.Int64, Window: &feature.Window{Operator: "approx_count_distinct", Input: "shop", Precision: 12}},
+		{Name: "p90", Type: feature.Float64, Window: &feature.Window{Operator: "approx_quantile", Input: "amount", Quantile: 0.9, Precision: 7, Width: feature.Day}},
+	} {
+		at := v.Feature(want.Name)
+		if at < 0 {
+			t.Errorf("no feature %s", want.Name)
+			continue
+		}
+		if d := cmp.Diff(want, v.Features[at]); d != "" {
+			t.Errorf("feature %s (-want +got):\n%s", want.Name, d)
+		}
+	}
+	if got := fmt.Sprint(v.Columns()); got != "[amount fraud cents shop at tags]" {
+		t.Errorf("Columns = %s", got)
+	}
+	if got := len(v.Inputs()); got != 8 {
+		t.Errorf("%d inputs: %+v, want 8", got, v.Inputs())
+	}
+}

@@ -160,31 +160,21 @@ func (d *decoder) view(n *node) *View {
 
 func (d *decoder) feature(n *node) Feature {
 	var f Feature
-	known := []member{
+	a := &Aggregate{}
+	var given []string
+	known := append([]member{
 		{name: "name", need: "a name", set: d.named(&f.Name, "feature", definitionNameError)},
-		{name: "latest", need: "the name of a column", set: d.reference(&f.Latest, "a column")},
+		{name: "latest", set: d.reference(&f.Latest, "a column")},
 		{name: "ttl", set: d.span(&f.TTL, feature.Microsecond)},
 		{name: "default", set: d.constant(&f.Default)},
 		{name: "description", set: d.text(&f.Description)},
-		{name: "where", later: "conditions (where)"},
-		{name: "window", later: "window features (window)"},
-		{name: "hop", later: "window features (hop)"},
 		{name: "expr", later: "on-demand features (expr)"},
-	}
-	for _, op := range aggregates() {
-		known = append(known, member{name: op, later: "window features (" + op + ")"})
-	}
+	}, d.aggregateMembers(a, &given)...)
 	d.members(n, "a feature", known)
-	return f
-}
-
-// aggregates are the operators of rule W4 and their parameters, which a later version brings.
-func aggregates() []string {
-	return []string{
-		"count", "sum", "avg", "min", "max", "var_pop", "var_samp", "stddev_pop", "stddev_samp", "first", "last",
-		"first_n", "last_n", "count_distinct", "top_k", "approx_count_distinct", "approx_quantile",
-		"n", "k", "q", "precision",
+	if n.shape == shapeMap && n.field("expr") == nil {
+		d.aggregate(n, &f, a, given)
 	}
+	return f
 }
 
 func (d *decoder) service(n *node) *Service {

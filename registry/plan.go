@@ -183,10 +183,15 @@ func (p *planner) compatible(was, now definition) {
 // readers returns which live views read a column, after a semicolon, or "".
 func (r *record) readers(source, column string) string {
 	var using []string
+	var columns []feature.Field
+	if o := r.find(KindSource, source); o != nil {
+		def, _ := o.newest().Definition.(*Source)
+		columns = def.Columns
+	}
 	r.alive(KindView, func(o *object) {
 		for _, v := range r.live(o) {
 			def, _ := v.Definition.(*View)
-			reads := slices.ContainsFunc(def.Features, func(f Feature) bool { return f.Latest == column })
+			reads := slices.ContainsFunc(def.Features, func(f Feature) bool { return f.reads(column, columns) })
 			if def.Source == source && (reads || slices.Contains(slices.Collect(maps.Values(def.Keys)), column)) {
 				using = append(using, fmt.Sprintf("view %s@%d", o.Name, v.Version))
 			}

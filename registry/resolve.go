@@ -84,21 +84,35 @@ func buildView(v *View, version int, entity *Entity, source *Source) *feature.Vi
 			out.Keys = append(out.Keys, v.Keys[p.Name])
 		}
 	}
-	for _, f := range v.Features {
-		built := feature.Feature{Name: f.Name, Latest: f.Latest, TTL: f.TTL}
-		if source != nil {
-			if at := feature.FieldIndex(source.Columns, f.Latest); at >= 0 {
-				built.Type = source.Columns[at].Type
-			}
-		}
-		if f.Default != nil {
-			if d, err := constant(f.Default, built.Type); err == nil {
-				built.Default = d
-			}
-		}
-		out.Features = append(out.Features, built)
+	var columns []feature.Field
+	if source != nil {
+		columns = source.Columns
+	}
+	for i := range v.Features {
+		out.Features = append(out.Features, buildFeature(&v.Features[i], columns)...)
 	}
 	return out
+}
+
+func buildFeature(f *Feature, columns []feature.Field) []feature.Feature {
+	var built []feature.Feature
+	if f.Aggregate != nil {
+		built = f.built(columns)
+	} else {
+		built = []feature.Feature{{Name: f.Name, Latest: f.Latest, TTL: f.TTL}}
+		if at := feature.FieldIndex(columns, f.Latest); at >= 0 {
+			built[0].Type = columns[at].Type
+		}
+	}
+	for i := range built {
+		if f.Default == nil {
+			continue
+		}
+		if d, err := constant(f.Default, built[i].Type); err == nil {
+			built[i].Default = d
+		}
+	}
+	return built
 }
 
 // buildService makes a version of a service on the given views, by name. It fails if one of them, or a feature

@@ -59,6 +59,15 @@ type Spec struct {
 	Precision int          // approx_count_distinct, approx_quantile: bits; 0 means the default
 }
 
+// SpecOf returns the Spec of a window whose input column has a type; that of feature.AnyEvent is bool.
+func SpecOf(w *feature.Window, input feature.Type) Spec {
+	s := Spec{Op: Operator(w.Operator), Input: input, N: w.N, Quantile: w.Quantile, Precision: w.Precision}
+	if w.Input == feature.AnyEvent && w.Where == "" {
+		s.Input = feature.Type{}
+	}
+	return s.WithDefaults()
+}
+
 // WithDefaults returns s with the parameters that were left out.
 func (s Spec) WithDefaults() Spec {
 	if s.Precision != 0 {
