@@ -21,6 +21,8 @@ type Event struct {
 
 // Oracle is a list of events and the definitions they are read by. It is not safe for concurrent use.
 type Oracle struct {
+	Holds Condition // needed by windows with a condition
+
 	catalog *feature.Catalog
 	events  []Event
 }
@@ -193,6 +195,9 @@ func (r reading) sees(e *Event) bool {
 func (o *Oracle) cell(r reading, index int) feature.Cell {
 	src := o.catalog.Source(r.item.View.Source)
 	f := r.item.View.Features[index]
+	if f.Window != nil {
+		return o.window(r, &f)
+	}
 	var newest *Event
 	for i := range o.events {
 		e := &o.events[i]
