@@ -57,7 +57,7 @@ func (s *Store) applyRows(t *table, seq uint64, taken feature.Time, rows int) {
 			s.scratch.parts = append(s.scratch.parts, c.Value(i))
 		}
 		s.scratch.key = wire.AppendKey(t.prefix(s.scratch.key[:0]), s.scratch.parts)
-		s.scratch.one[0] = m.event(seq, i)
+		m.event(&s.scratch.one[0], seq, i, t.shape == nil)
 		s.update(t, placeOf(s.scratch.key), s.scratch.one[:], keep)
 	}
 	t.nulls.Add(nulls)
@@ -68,13 +68,36 @@ func (s *Store) applyRows(t *table, seq uint64, taken feature.Time, rows int) {
 type mapping struct {
 	eventTime, tie, deleted *feature.Column
 	tied                    bool // the source declares a tiebreak
-	keys, values            []*feature.Column
+	keys                    []*feature.Column
+	conditions              conditions
+	values                  []mapped // of the view's inputs
+}
+
+// mapped is where an input's values come from.
+type mapped struct {
+	column    *feature.Column
+	every     bool // "*": true, whatever the columns
+	condition int  // index into conditions that must be true, or -1
+}
+
+// value returns the input's value in row i.
+func (m *mapped) value(i int, holds []bool) feature.Value {
+	switch {
+	case m.condition >= 0 && !holds[m.condition]:
+		return feature.Value{}
+	case m.every:
+		return feature.BoolValue(true)
+	case m.column == nil:
+		return feature.Value{}
+	default:
+		return m.column.Value(i)
+	}
 }
 
 // set points m at the columns of b.
 func (m *mapping) set(t *table, b *feature.Batch) error {
 	src := t.source
-	*m = mapping{tied: src.Tiebreak != "", keys: m.keys[:0], values: m.values[:0]}
+	*m = mapping{tied: src.Tiebreak != "", keys: m.keys[:0], values: m.values[:0], conditions: m.conditions}
 	var err error
 	find := func(name string) *feature.Column {
 		c := b.Column(name)
@@ -99,9 +122,14 @@ func (m *mapping) set(t *table, b *feature.Batch) error {
 	for _, name := range t.view.Keys {
 		m.keys = append(m.keys, find(name))
 	}
-	for _, name := range t.columns {
-		m.values = append(m.values, find(name))
+	for i, in := range t.inputs {
+		v := mapped{every: in.Column == feature.AnyEvent, condition: m.conditions.of[i]}
+		if !v.every {
+			v.column = find(in.Column)
+		}
+		m.values = append(m.values, v)
 	}
+	m.conditions.set(find)
 	return err
 }
 
@@ -128,13 +156,25 @@ func (m *mapping) clock(taken feature.Time, rows int) (clock feature.Time, nulls
 	return clock, nulls
 }
 
-// event returns row i. It shares no memory with the batch: a state may live long, and a string would keep
-// the whole message in memory.
-func (m *mapping) event(seq uint64, i int) asof.Event {
-	e := asof.Event{
+// event sets e to row i. Where own is set, it shares no memory with the batch nor with e's former self: a state may live
+// long, and a string would keep the whole message in memory.
+func (m *mapping) event(e *asof.Event, seq uint64, i int, own bool) {
+	values := e.Values[:0]
+	if own {
+		values = make([]feature.Value, 0, len(m.values))
+	}
+	holds := m.conditions.eval(i)
+	for j := range m.values {
+		v := m.values[j].value(i, holds)
+		if own {
+			v = owned(v)
+		}
+		values = append(values, v)
+	}
+	*e = asof.Event{
 		Position: asof.Position{EventTime: feature.Time(m.eventTime.Ints[i]), Seq: seq, Idx: uint32(i)},
 		Deleted:  m.deleted != nil && !m.deleted.IsNull(i) && m.deleted.Ints[i] != 0,
-		Values:   make([]feature.Value, len(m.values)),
+		Values:   values,
 	}
 	switch {
 	case !m.tied:
@@ -143,12 +183,6 @@ func (m *mapping) event(seq uint64, i int) asof.Event {
 	default:
 		e.Tie = m.tie.Ints[i]
 	}
-	for j, c := range m.values {
-		if c != nil {
-			e.Values[j] = owned(c.Value(i))
-		}
-	}
-	return e
 }
 
 // owned returns v with memory of its own.

@@ -24,6 +24,7 @@ type entry struct {
 	key   string
 	hash  uint64
 	state []asof.Event
+	tree  *tree // of a windowed view, instead of state
 	epoch uint64
 }
 
@@ -50,24 +51,28 @@ func (c *cache) epoch(hash uint64) uint64 { return c.epochs[hash%stripes].Load()
 // it leaves the layers above.
 func (c *cache) forget(hash uint64) { c.epochs[hash%stripes].Add(1) }
 
-// get returns the state of key; an empty state is that of a key without events.
-func (c *cache) get(hash uint64, key []byte) ([]asof.Event, bool) {
+// get returns the entry of key or nil; an empty state is that of a key without events.
+func (c *cache) get(hash uint64, key []byte) *entry {
 	e, ok := c.entries.Get(hash)
 	if !ok || e.epoch != c.epoch(hash) || e.key != string(key) {
-		return nil, false
+		return nil
 	}
-	return e.state, true
+	return e
 }
 
 // put offers e to the cache; extra is memory that its state keeps alive besides its events.
 func (c *cache) put(e *entry, extra int) {
-	c.entries.Set(e.hash, e, entryBytes+int64(len(e.key)+extra)+stateBytes(e.state))
+	cost := entryBytes + int64(len(e.key)+extra) + stateBytes(e.state)
+	if e.tree != nil {
+		cost += e.tree.bytes()
+	}
+	c.entries.Set(e.hash, e, cost)
 }
 
 // Sizes in memory. entryBytes is measured: what ristretto and the entry take besides key and state.
 const (
 	entryBytes = 200
-	cellBytes  = 120 // a cell with its place in a map
+	cellBytes  = 180 // a cell with its place in a map
 	eventBytes = 88
 	valueBytes = 40
 )

@@ -13,4 +13,9 @@
 //
 // States are immutable slices of events: readers never see half an update. The applier is one goroutine; lookups
 // and merges of history run beside it.
+//
+// A view with windows keeps many events of a key. Its state is a tree over them, which is changed and read in place, under
+// the lock of its shard, and goes through the same four places; on disk each event is a row, and a flush writes those that
+// are new. A window is read from a few sums in the tree and a part of two leaves, so that the cost of a read grows with the
+// logarithm of the events.
 package online

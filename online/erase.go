@@ -40,6 +40,10 @@ func (s *Store) erase(t *table, p place) {
 	sh := t.shard(p.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if t.shape != nil {
+		s.dirtyBytes.Add(t.eraseTree(sh, p))
+		return
+	}
 	c := &cell{key: string(p.key), hash: p.hash}
 	sh.dirty[c.key] = c
 	s.dirtyBytes.Add(cellBytes + int64(len(c.key)))
@@ -50,5 +54,5 @@ func (d *disk) purge(key []byte) error {
 	if err := d.health.err(); err != nil {
 		return err
 	}
-	return d.db.Compact(context.Background(), key, append(key, 0), false)
+	return d.db.Compact(context.Background(), key, append(key, rowEnd), false)
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"iter"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -24,6 +26,7 @@ type tableSnapshot struct {
 	record viewRecord
 	keep   feature.Time
 	cells  []map[string]*cell // nothing in them changes any more
+	rows   int                // written of them
 }
 
 // Flush hands what changed since the last flush, with the position, to Pebble in one batch, and so bounds the memory
@@ -99,15 +102,32 @@ func (s *Store) write(snap *snapshot) error {
 	for c := range snap.all() {
 		s.cache.forget(c.hash)
 	}
-	for c, keep := range snap.all() {
-		if !c.partial && len(c.state) > 0 {
-			s.cache.put(&entry{key: c.key, hash: c.hash, state: asof.Prune(c.state, keep), epoch: s.cache.epoch(c.hash)}, 0)
-		}
+	for c, t := range snap.all() {
+		s.recall(c, t)
 	}
 	for _, t := range snap.tables {
 		t.table.clean()
 	}
+	if err := s.sweepAfter(snap); err != nil {
+		return fmt.Errorf("flush the replica: %w", err)
+	}
 	return nil
+}
+
+// recall puts what c holds into the cache, if it is whole.
+func (s *Store) recall(c *cell, t *tableSnapshot) {
+	e := &entry{key: c.key, hash: c.hash, tree: c.tree, epoch: s.cache.epoch(c.hash)}
+	switch {
+	case c.partial:
+	case c.tree != nil:
+		sh := t.table.shard(c.hash)
+		sh.mu.RLock()
+		defer sh.mu.RUnlock()
+		s.cache.put(e, 0)
+	case len(c.state) > 0:
+		e.state = asof.Prune(c.state, t.keep)
+		s.cache.put(e, 0)
+	}
 }
 
 // clean takes partial cells, which are on disk now, out of the recent maps: they help nobody. Whole states stay, for
@@ -125,13 +145,13 @@ func (t *table) clean() {
 	}
 }
 
-// all yields every cell of the snapshot and the instant from which its view keeps events.
-func (snap *snapshot) all() func(yield func(*cell, feature.Time) bool) {
-	return func(yield func(*cell, feature.Time) bool) {
-		for _, t := range snap.tables {
-			for _, cells := range t.cells {
+// all yields every cell of the snapshot with its table.
+func (snap *snapshot) all() iter.Seq2[*cell, *tableSnapshot] {
+	return func(yield func(*cell, *tableSnapshot) bool) {
+		for i := range snap.tables {
+			for _, cells := range snap.tables[i].cells {
 				for _, c := range cells {
-					if !yield(c, t.keep) {
+					if !yield(c, &snap.tables[i]) {
 						return
 					}
 				}
@@ -151,23 +171,53 @@ func (s *Store) encode(b *pebble.Batch, snap *snapshot) error {
 			return err
 		}
 	}
-	for c, keep := range snap.all() {
-		if !c.partial && len(c.state) == 0 { // erased
-			if err := b.Delete([]byte(c.key), nil); err != nil {
-				return err
-			}
-			continue
+	for c, t := range snap.all() {
+		put := s.encodeState
+		if t.table.shape != nil {
+			put = encodeRows
 		}
-		s.encoded = appendState(s.encoded[:0], c.state, keep)
-		put := b.Set
-		if c.partial {
-			put = b.Merge
-		}
-		if err := put([]byte(c.key), s.encoded, nil); err != nil {
+		if err := put(b, c, t); err != nil {
 			return err
 		}
 	}
 	return setJSON(b, []byte(positionKey), snap.position)
+}
+
+func (s *Store) encodeState(b *pebble.Batch, c *cell, t *tableSnapshot) error {
+	if !c.partial && len(c.state) == 0 { // erased
+		return b.Delete([]byte(c.key), nil)
+	}
+	s.encoded = appendState(s.encoded[:0], c.state, t.keep)
+	if c.partial {
+		return b.Merge([]byte(c.key), s.encoded, nil)
+	}
+	return b.Set([]byte(c.key), s.encoded, nil)
+}
+
+// encodeRows writes what is new of a tree. What is deleted comes first: a row may be written again behind it.
+func encodeRows(b *pebble.Batch, c *cell, t *tableSnapshot) error {
+	from := append([]byte(c.key), rowEvent)
+	if c.erased {
+		if err := b.DeleteRange([]byte(c.key), append([]byte(c.key), rowEnd), nil); err != nil {
+			return err
+		}
+	} else if c.cut != nil {
+		if err := b.DeleteRange(from, append(slices.Clip(from), c.cut...), nil); err != nil {
+			return err
+		}
+	}
+	for r := c.rows; len(r) > 0; {
+		var position, value []byte
+		position, value, r = r.next()
+		t.rows++
+		op := b.SetDeferred(len(from)+len(position), len(value))
+		copy(op.Key[copy(op.Key, from):], position)
+		copy(op.Value, value)
+		if err := op.Finish(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func dropTable(b *pebble.Batch, id uint32) error {

@@ -30,7 +30,11 @@ func (s *Store) Restart(cut feature.Cut) error {
 // anew returns an empty table for the view of t.
 func (s *Store) anew(t *table) *table {
 	s.nextID++
-	return newTable(s.nextID-1, t.view, t.source)
+	n, err := newTable(s.nextID-1, t.view, t.source)
+	if err != nil {
+		panic(err) // t was made of the same
+	}
+	return n
 }
 
 func (s *Store) drop(t *table) {
@@ -62,13 +66,18 @@ func (s *Store) follow(catalog *feature.Catalog) ([]*feature.View, error) {
 		if src == nil {
 			return nil, feature.Errorf(feature.CodeInvalid, "view %s: the catalog has no source %q", v.Ref(), v.Source)
 		}
-		t := s.adopt(old[v.Ref()], v, src)
+		t, err := s.adopt(old[v.Ref()], v, src)
+		if err != nil {
+			return nil, err
+		}
 		tables[v.Ref()] = t
 		if t.phase.Load() == joining {
 			wait = append(wait, v)
 		}
 	}
-	s.keepFormer(catalog, old, tables)
+	if err := s.keepFormer(catalog, old, tables); err != nil {
+		return nil, err
+	}
 	for ref := range old {
 		if tables[ref] == nil {
 			s.logger.Info("the replica dropped a view", slog.String("view", ref.String()))
@@ -83,7 +92,7 @@ func (s *Store) follow(catalog *feature.Catalog) ([]*feature.View, error) {
 }
 
 // keepFormer adds to tables, for each view whose newest version is joining, the newest former version that is ready.
-func (s *Store) keepFormer(catalog *feature.Catalog, old, tables map[feature.Ref]*table) {
+func (s *Store) keepFormer(catalog *feature.Catalog, old, tables map[feature.Ref]*table) error {
 	for _, t := range tables {
 		t.former = false
 	}
@@ -97,28 +106,36 @@ func (s *Store) keepFormer(catalog *feature.Catalog, old, tables map[feature.Ref
 		}
 	}
 	for _, v := range best {
-		if t := s.adopt(old[v.Ref()], v, catalog.Source(v.Source)); t.phase.Load() == ready {
+		t, err := s.adopt(old[v.Ref()], v, catalog.Source(v.Source))
+		if err != nil {
+			return err
+		}
+		if t.phase.Load() == ready {
 			t.former = true
 			tables[v.Ref()] = t
 		}
 	}
+	return nil
 }
 
 // adopt returns the table of v: t if it is of the same definition, that of the last run, or a new one.
-func (s *Store) adopt(t *table, v *feature.View, src *feature.Source) *table {
+func (s *Store) adopt(t *table, v *feature.View, src *feature.Source) (*table, error) {
 	if t != nil && t.print == fingerprint(v, src) {
 		t.same.Store(v)
-		return t
+		return t, nil
 	}
 	if st, ok := s.stored[v.Ref()]; ok && st.record.Fingerprint == fingerprint(v, src) {
+		t, err := newTable(st.id, v, src)
+		if err != nil {
+			return nil, err
+		}
 		delete(s.stored, v.Ref())
-		t := newTable(st.id, v, src)
 		t.clock.Store(st.record.Clock)
 		t.distinct.restore(st.record.Sketch)
 		t.nulls.Store(st.record.Nulls)
 		t.loading.Store(st.record.Loading)
 		t.phase.Store(ready)
-		return t
+		return t, nil
 	}
 	s.nextID++
 	return newTable(s.nextID-1, v, src)

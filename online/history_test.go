@@ -30,6 +30,7 @@ type machine struct {
 	truth *oracle.Oracle
 	log   []entry
 	now   feature.Time
+	all   []*feature.View
 	views []*feature.View // followed
 	edges int
 	reads int
@@ -44,9 +45,16 @@ var (
 // TestRandomHistories compares the store with the oracle, read by read, through pushes, imports, flushes, crashes,
 // restarts and changing sets of views. The cache is tiny, so all layers take part.
 func TestRandomHistories(t *testing.T) {
+	randomHistories(t, allViews)
+}
+
+// TestRandomWindows does the same with windowed views.
+func TestRandomWindows(t *testing.T) { randomHistories(t, windowViews()) }
+
+func randomHistories(t *testing.T, all []*feature.View) {
 	edges, reads := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		m := &machine{t: t, fs: vfs.NewCrashableMem(), truth: oracle.New(catalogOf(allViews...)), views: allViews[:1], now: 100}
+		m := &machine{t: t, fs: vfs.NewCrashableMem(), truth: truthOf(all...), all: all, views: all[:1], now: 100}
 		m.start(m.fs)
 		defer func() { m.check(m.store.Close()) }()
 		t.Repeat(map[string]func(*rapid.T){
@@ -115,11 +123,11 @@ func (m *machine) follow() {
 
 // merge merges the rows of one entry into v.
 func (m *machine) merge(v *feature.View, e entry) {
-	seq := e.seq
+	seq, generation := e.seq, uint64(0)
 	if e.imported {
-		seq = 0
+		seq, generation = 0, e.seq
 	}
-	clock, rows := kept(v, e.rows, seq, e.taken)
+	clock, rows := kept(v, e.rows, seq, generation, e.taken)
 	m.check(m.store.Merge(v.Ref(), clock, each(rows)))
 }
 
@@ -175,7 +183,7 @@ func (m *machine) crash(t *rapid.T) {
 
 func (m *machine) choose(t *rapid.T) {
 	m.views = nil
-	for i, v := range allViews {
+	for i, v := range m.all {
 		if rapid.Bool().Draw(t, "follow") || i == 0 {
 			m.views = append(m.views, v)
 		}
@@ -220,6 +228,9 @@ func (m *machine) draw(t *rapid.T) *feature.Batch {
 func (m *machine) read(t *rapid.T) {
 	v := rapid.SampledFrom(m.views).Draw(t, "view")
 	plan := planOf(m.t, v)
+	if len(v.Features) > 8 {
+		plan = m.somePlan(t, v)
+	}
 	at, edge := m.instant(t, v)
 	l := &feature.Lookup{Plan: plan, Keys: keysOf(plan, users, items), At: at}
 	look := m.store.Lookup
@@ -250,6 +261,18 @@ func (m *machine) read(t *rapid.T) {
 	}
 }
 
+// somePlan returns the plan of some features of a view.
+func (m *machine) somePlan(t *rapid.T, v *feature.View) *feature.Plan {
+	some := rapid.SliceOfNDistinct(rapid.IntRange(0, len(v.Features)-1), 1, 8, rapid.ID).Draw(t, "features")
+	var names []string
+	for _, i := range some {
+		names = append(names, v.Ref().String()+"."+v.Features[i].Name)
+	}
+	p, err := catalogOf(v).PlanFeatures(names)
+	m.check(err)
+	return p
+}
+
 // instant draws an instant to read v at, and whether it is one on which something hangs.
 func (m *machine) instant(t *rapid.T, v *feature.View) (feature.Time, bool) {
 	marks := []feature.Time{m.now}
@@ -257,7 +280,7 @@ func (m *machine) instant(t *rapid.T, v *feature.View) (feature.Time, bool) {
 		if e.rows != nil {
 			for i := range e.rows.Rows {
 				ts := e.rows.Column("ts").Value(i).Time()
-				marks = append(marks, ts+feature.Time(v.Delay), ts+feature.Time(v.Delay)+7)
+				marks = append(marks, ts+feature.Time(v.Delay), ts+feature.Time(v.Delay)+7, ts+feature.Time(v.Delay)+12)
 			}
 		}
 	}

@@ -81,7 +81,7 @@ func TestJoiningInterrupted(t *testing.T) {
 	if _, err := s.Follow(catalogOf(byUser())); err != nil {
 		t.Fatal(err)
 	}
-	clock, rows := kept(byUser(), batchOf(number(100, 1), number(101, 2)), 0, 0)
+	clock, rows := kept(byUser(), batchOf(number(100, 1), number(101, 2)), 0, 1, 0)
 	if err := s.Merge(byUser().Ref(), clock, each(rows)); err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestGenerationBecomesVisibleAtOnce(t *testing.T) {
 	s := open(t, online.Config{})
 	follow(t, s, byUser())
 	apply(t, s, 1, 1000, number(100, 1))
-	_, rows := kept(byUser(), batchOf(number(99, 5), number(110, 6), number(100, 0)), 0, 0)
+	_, rows := kept(byUser(), batchOf(number(99, 5), number(110, 6), number(100, 0)), 0, 1, 0)
 	if err := s.Merge(byUser().Ref(), 210, each(rows)); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestGenerationTooLarge(t *testing.T) {
 	s := open(t, cfg)
 	follow(t, s, byUser())
 	apply(t, s, 1, 1000, number(100, 1))
-	clock, rows := kept(byUser(), batchOf(number(101, 6), row{u: ptr("y"), ts: 101}), 0, 0)
+	clock, rows := kept(byUser(), batchOf(number(101, 6), row{u: ptr("y"), ts: 101}), 0, 1, 0)
 	if err := s.Merge(byUser().Ref(), clock, each(rows)); err != nil {
 		t.Fatal(err)
 	}

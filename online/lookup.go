@@ -97,14 +97,13 @@ func (s *Store) lookupItem(t *table, it *item, sc *scratch, n *reads) error {
 	if err != nil {
 		return err
 	}
+	if t.shape != nil {
+		return s.lookupWindows(t, it, columns, sc, n)
+	}
 	hi := asof.Hi(it.At, t.view.Delay)
 	for row := range it.Rows() {
-		sc.parts = sc.parts[:0]
-		for _, c := range columns {
-			sc.parts = append(sc.parts, it.Keys[c][row])
-		}
 		var e *asof.Event
-		if !sc.parts.HasNull() { // K3
+		if it.key(sc, columns, row) {
 			sc.key = wire.AppendKey(t.prefix(sc.key[:0]), sc.parts)
 			state, err := s.find(t, placeOf(sc.key), n)
 			if err != nil {
@@ -115,6 +114,15 @@ func (s *Store) lookupItem(t *table, it *item, sc *scratch, n *reads) error {
 		it.fill(t, row, e, hi)
 	}
 	return nil
+}
+
+// key sets sc.parts to the key of a row, and reports whether it is one: no part of it is NULL (K3).
+func (it *item) key(sc *scratch, columns []int, row int) bool {
+	sc.parts = sc.parts[:0]
+	for _, c := range columns {
+		sc.parts = append(sc.parts, it.Keys[c][row])
+	}
+	return !sc.parts.HasNull()
 }
 
 // keyColumns appends to dst the index in Lookup.Keys of each part of the item's key.

@@ -78,8 +78,8 @@ func (m *merger) all(rows iter.Seq2[asof.Kept, error]) error {
 }
 
 func (m *merger) add(k asof.Kept) error {
-	if len(k.Event.Values) != len(m.table.columns) {
-		return feature.Errorf(feature.CodeInternal, "an event with %d values, expected %d", len(k.Event.Values), len(m.table.columns))
+	if len(k.Event.Values) != len(m.table.inputs) {
+		return feature.Errorf(feature.CodeInternal, "an event with %d values, expected %d", len(k.Event.Values), len(m.table.inputs))
 	}
 	if k.Key.HasNull() {
 		m.table.nulls.Add(1)
@@ -100,8 +100,11 @@ func (m *merger) add(k asof.Kept) error {
 // first as a rule, and an event that is inserted before others copies them all.
 func (m *merger) kept(events []asof.Event) []asof.Event {
 	slices.SortFunc(events, func(a, b asof.Event) int { return asof.Compare(a.Position, b.Position) })
-	var out []asof.Event
 	keep := m.keep()
+	if m.table.shape != nil {
+		return slices.Clone(events[m.table.shape.old(events, asof.KeepFrom(m.table.view, keep)):])
+	}
+	var out []asof.Event
 	for i := range events {
 		out = asof.Insert(out, events[i], keep)
 	}

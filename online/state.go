@@ -23,12 +23,27 @@ type cell struct {
 	hash    uint64
 	state   []asof.Event
 	partial bool // state is only what was added lately: the events below belong to it too
+
+	// Of a windowed view, instead of state:
+	tree   *tree  // nil while partial; the cell of a later flush has the same one, which goes on changing
+	rows   rows   // the events that came since the last flush
+	cut    []byte // not nil: rows before this position are to be deleted from the disk
+	erased bool   // all rows of before are to be deleted from the disk
 }
 
-// update makes add part of the state of a key. The events of add are as asof.Insert keeps them. It never reads the
+// update makes add part of the state of a key. keep is the instant from which reads look at the table.
+func (s *Store) update(t *table, p place, add []asof.Event, keep feature.Time) {
+	if t.shape != nil {
+		s.updateTree(t, p, add, asof.KeepFrom(t.view, keep))
+	} else {
+		s.updateState(t, p, add, keep)
+	}
+}
+
+// updateState makes add part of the state of a key. The events of add are as asof.Insert keeps them. It never reads the
 // disk: where the state is not in memory only add is kept, and whoever reads it, or Pebble when it compacts, puts
 // both together. A state is a function of a set of events, so it does not matter who does, or how often.
-func (s *Store) update(t *table, p place, add []asof.Event, keep feature.Time) {
+func (s *Store) updateState(t *table, p place, add []asof.Event, keep feature.Time) {
 	sh := t.shard(p.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -50,7 +65,9 @@ func (s *Store) update(t *table, p place, add []asof.Event, keep feature.Time) {
 		next.key = string(p.key)
 		// No shard has the key, so what the cache has is what the disk has.
 		known := false
-		base, known = s.cache.get(p.hash, p.key)
+		if e := s.cache.get(p.hash, p.key); e != nil {
+			base, known = e.state, true
+		}
 		next.partial = !known
 	}
 	next.state = union(base, add, keep)
@@ -128,9 +145,9 @@ func (s *Store) complete(t *table, c *cell, state, base []asof.Event) []asof.Eve
 
 // below returns the state of a key as the cache or the disk has it.
 func (s *Store) below(p place, n *reads) ([]asof.Event, error) {
-	if state, ok := s.cache.get(p.hash, p.key); ok {
+	if e := s.cache.get(p.hash, p.key); e != nil {
 		n.cached++
-		return state, nil
+		return e.state, nil
 	}
 	n.disk++
 	epoch := s.cache.epoch(p.hash)

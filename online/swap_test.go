@@ -48,7 +48,7 @@ func TestChangedViewIsFilledBesideTheOldOne(t *testing.T) {
 	if !s.Follows(v1.Ref()) || s.Follows(v2.Ref()) {
 		t.Error("not the version that was served is kept")
 	}
-	clock, rows := kept(v3, batchOf(number(100, 1), number(101, 2)), 0, 0)
+	clock, rows := kept(v3, batchOf(number(100, 1), number(101, 2)), 0, 1, 0)
 	if err := s.Merge(v3.Ref(), clock, each(rows)); err != nil {
 		t.Fatal(err)
 	}

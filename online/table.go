@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -24,14 +25,15 @@ const (
 
 // table holds the states of one view version.
 type table struct {
-	id      uint32 // of its keys on disk; never used again
-	ref     feature.Ref
-	view    *feature.View
-	source  *feature.Source
-	columns []string // View.Columns
-	slots   []int    // for each feature of the view the index of its column in columns
-	print   string   // fingerprint of the view and of what it needs of its source
-	look    string   // fingerprint of the view alone
+	id     uint32 // of its keys on disk; never used again
+	ref    feature.Ref
+	view   *feature.View
+	source *feature.Source
+	inputs []feature.Input
+	slots  []int  // for each feature of the view the index of its input in inputs
+	shape  *shape // of a windowed view; nil for one of latest features alone
+	print  string // fingerprint of the view and of what it needs of its source
+	look   string // fingerprint of the view alone
 
 	same     atomic.Pointer[feature.View] // another copy of the same definition seen last
 	phase    atomic.Int32
@@ -39,6 +41,10 @@ type table struct {
 	distinct sketch       // of keys
 	nulls    atomic.Int64 // events that are not part of the view (K2)
 	loading  atomic.Bool  // a part of a generation is visible before its record (see Merge)
+
+	readings sync.Pool // *reading, of a windowed view
+
+	swept []byte // guarded by Store.flushing: where the next sweep goes on, without the prefix
 
 	staged  []*stage // guarded by Store.apply: generations that the next Advance makes visible
 	mapping mapping  // scratch of the applier
@@ -51,24 +57,26 @@ type table struct {
 type shard struct {
 	mu     sync.RWMutex
 	dirty  map[string]*cell // changed since the last flush began; its cells change under mu
-	recent map[string]*cell // of the last flush: nothing in it changes; dirty wins over it
+	recent map[string]*cell // of the last flush: nothing in it changes but trees; dirty wins over it
+	values []feature.Value  // scratch for who holds mu
 }
 
-func newTable(id uint32, v *feature.View, src *feature.Source) *table {
-	t := &table{id: id, ref: v.Ref(), view: v, source: src, columns: v.Columns(), look: lookPrint(v), print: fingerprint(v, src)}
+func newTable(id uint32, v *feature.View, src *feature.Source) (*table, error) {
+	t := &table{id: id, ref: v.Ref(), view: v, source: src, inputs: v.Inputs(), shape: newShape(v, src), look: lookPrint(v), print: fingerprint(v, src)}
 	t.slots = make([]int, len(v.Features))
-	for i, f := range v.Features {
-		for j, c := range t.columns {
-			if c == f.Latest {
-				t.slots[i] = j
-			}
-		}
+	t.readings.New = func() any { return newReading(t.shape) }
+	for i := range v.Features {
+		t.slots[i] = v.InputOf(i, t.inputs)
+	}
+	var err error
+	if t.mapping.conditions, err = newConditions(t.inputs, src); err != nil {
+		return nil, fmt.Errorf("view %s: %w", t.ref, err)
 	}
 	t.clock.Store(int64(asof.NoClock))
 	for i := range t.shards {
 		t.shards[i].dirty = map[string]*cell{}
 	}
-	return t
+	return t, nil
 }
 
 // lookPrint returns a fingerprint of a view's definition.
@@ -113,6 +121,9 @@ func (t *table) floor() feature.Time {
 func (t *table) keep() feature.Time {
 	return asof.Keep(feature.Time(t.clock.Load()), t.view.History, t.view.Delay)
 }
+
+// from returns the instant after which a windowed view keeps events.
+func (t *table) from() feature.Time { return asof.KeepFrom(t.view, t.keep()) }
 
 // raise moves the clock to c if that is later.
 func (t *table) raise(c feature.Time) {

@@ -1,0 +1,58 @@
+package online_test
+
+import (
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/agg"
+)
+
+// windowFeature returns a feature over clicks.
+func windowFeature(name string, w feature.Window) feature.Feature {
+	in := feature.Bool
+	if at := feature.FieldIndex(clicks().Columns, w.Input); at >= 0 {
+		in = clicks().Columns[at].Type
+	}
+	w.Precision = agg.SpecOf(&w, in).Precision
+	out, err := agg.SpecOf(&w, in).Output()
+	if err != nil {
+		panic(err)
+	}
+	return feature.Feature{Name: name, Window: &w, Type: out}
+}
+
+// windowViews are all operators over windows of all kinds, alone and beside latest features.
+func windowViews() []*feature.View {
+	exact, mixed, tiled := byUser(), byPair(), byItem()
+	exact.Name, exact.Features = "user_windows", nil
+	for _, op := range agg.Operators() {
+		for _, input := range []string{"a", "b"} {
+			w := feature.Window{Operator: string(op), Input: input, Width: 7, N: 2, Quantile: 0.5}
+			if _, err := agg.SpecOf(&w, clicks().Columns[feature.FieldIndex(clicks().Columns, input)].Type).Output(); err != nil {
+				continue
+			}
+			wide := w
+			wide.Width = 12
+			exact.Features = append(exact.Features, windowFeature(string(op)+"_"+input, w), windowFeature(string(op)+"_"+input+"_wide", wide))
+		}
+	}
+	mixed.Name = "pair_windows"
+	mixed.Features = append(features[:2:2],
+		windowFeature("n", feature.Window{Operator: "count", Input: "*", Width: 7}),
+		windowFeature("n_positive", feature.Window{Operator: "count", Input: "*", Where: "a > 0", Reads: []string{"a"}, Width: 12}),
+		windowFeature("first_l", feature.Window{Operator: "first", Input: "l", Width: 7, Hop: 7}),
+		windowFeature("max_b", feature.Window{Operator: "max", Input: "b", Where: "a < 2 or b == 'q'", Reads: []string{"a", "b"}, Width: 12, Hop: 3}),
+		windowFeature("sum_ever", feature.Window{Operator: "sum", Input: "a"}))
+	tiled.Name, tiled.Features, tiled.History = "item_tiles", nil, 4
+	for _, op := range agg.Operators() {
+		w := feature.Window{Operator: string(op), Input: "a", Width: 9, Hop: 3, N: 2, Quantile: 0.5}
+		tiled.Features = append(tiled.Features, windowFeature(string(op)+"_9", w))
+		if w.Width, w.Hop = 12, 4; op == agg.LastN {
+			w.N = 3
+		}
+		tiled.Features = append(tiled.Features, windowFeature(string(op)+"_12", w))
+		if w.Width, w.Hop = 0, 0; op != agg.CountDistinct && op != agg.TopK { // W6
+			tiled.Features = append(tiled.Features, windowFeature(string(op)+"_ever", w))
+		}
+	}
+	tiled.Features = append(tiled.Features, windowFeature("n", feature.Window{Operator: "count", Input: "*", Width: 12, Hop: 4}))
+	return []*feature.View{exact, mixed, tiled}
+}
