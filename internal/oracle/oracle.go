@@ -143,23 +143,42 @@ func (o *Oracle) Lookup(l *feature.Lookup, clock feature.Clock, cut Cut) []featu
 	return cells
 }
 
+// Slack returns for each cell of the same Lookup how far apart two right answers may lie: 0 where rule V3 has them equal.
+func (o *Oracle) Slack(l *feature.Lookup, clock feature.Clock, cut Cut) []float64 {
+	var slack []float64
+	for row := range l.Rows() {
+		request := map[string]feature.Value{}
+		for i, f := range l.Plan.Keys {
+			request[f.Name] = l.Keys[i][row]
+		}
+		for _, s := range l.Plan.Slots {
+			item := &l.Plan.Items[s.Item]
+			slack = append(slack, o.slack(reading{item, request, l.At, clock, cut}, &item.View.Features[s.Feature]))
+		}
+	}
+	return slack
+}
+
 // SpineRow is a row of a spine: its keys in the order of the plan's Keys, and its time.
 type SpineRow struct {
 	Keys []feature.Value
 	At   feature.Time
 }
 
-// Train returns the cells of a training set: for every spine row, in order (S1), those of a read at its time.
-func (o *Oracle) Train(plan *feature.Plan, spine []SpineRow, clock feature.Clock, cut Cut) []feature.Cell {
+// Train returns the cells of a training set: for every spine row, in order (S1), those of a read at its time; and
+// their slack.
+func (o *Oracle) Train(plan *feature.Plan, spine []SpineRow, clock feature.Clock, cut Cut) ([]feature.Cell, []float64) {
 	var cells []feature.Cell
+	var slack []float64
 	for _, r := range spine {
 		columns := make([][]feature.Value, len(r.Keys))
 		for i, v := range r.Keys {
 			columns[i] = []feature.Value{v}
 		}
-		cells = append(cells, o.Lookup(&feature.Lookup{Plan: plan, Keys: columns, At: r.At}, clock, cut)...)
+		l := &feature.Lookup{Plan: plan, Keys: columns, At: r.At}
+		cells, slack = append(cells, o.Lookup(l, clock, cut)...), append(slack, o.Slack(l, clock, cut)...)
 	}
-	return cells
+	return cells, slack
 }
 
 // reading is one read of one item of a plan.

@@ -6,12 +6,13 @@ import (
 	"math/big"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
 
-// Condition reports whether an expression is true of an event's values, by column (W2).
-type Condition func(where string, values map[string]feature.Value) bool
+// Condition reports whether an expression is true of the values, by column, of an event of src (W2).
+type Condition func(src *feature.Source, where string, values map[string]feature.Value) bool
 
 // window returns the cell of a window feature (W1 to W4, K3).
 func (o *Oracle) window(r reading, f *feature.Feature) feature.Cell {
@@ -20,6 +21,15 @@ func (o *Oracle) window(r reading, f *feature.Feature) feature.Cell {
 			return feature.Cell{Status: feature.Missing, Value: f.Default}
 		}
 	}
+	value := worth(f, o.taken(r, f))
+	if value.IsNull() {
+		return feature.Cell{Status: feature.Null, Value: f.Default}
+	}
+	return feature.Cell{Status: feature.Present, Value: value}
+}
+
+// taken returns the values that the window takes, oldest first (W1, W2, R3).
+func (o *Oracle) taken(r reading, f *feature.Feature) []feature.Value {
 	src := o.catalog.Source(r.item.View.Source)
 	var in []*Event
 	for i := range o.events {
@@ -30,7 +40,7 @@ func (o *Oracle) window(r reading, f *feature.Feature) feature.Cell {
 		if src.Deleted != "" && !e.Values[src.Deleted].IsNull() && e.Values[src.Deleted].Bool() {
 			continue
 		}
-		if f.Window.Where == "" || o.Holds(f.Window.Where, e.Values) {
+		if f.Window.Where == "" || o.Holds(src, f.Window.Where, e.Values) {
 			in = append(in, e)
 		}
 	}
@@ -48,11 +58,48 @@ func (o *Oracle) window(r reading, f *feature.Feature) feature.Cell {
 			values = append(values, v)
 		}
 	}
-	value := worth(f, values)
-	if value.IsNull() {
-		return feature.Cell{Status: feature.Null, Value: f.Default}
+	return values
+}
+
+// slack is how far two right answers may lie apart (V3).
+func (o *Oracle) slack(r reading, f *feature.Feature) float64 {
+	const relative = 1e-9
+	if f.Window == nil || f.Type != feature.Float64 {
+		return 0
 	}
-	return feature.Cell{Status: feature.Present, Value: value}
+	values := o.taken(r, f)
+	n := float64(len(values))
+	if n == 0 {
+		return 0
+	}
+	size := new(big.Rat)
+	for _, x := range exact(values) {
+		size.Add(size, x.Abs(x))
+	}
+	sizes, _ := size.Float64()
+	switch f.Window.Operator {
+	case "sum":
+		return relative * sizes
+	case "avg":
+		return relative * sizes / n
+	case "var_pop", "var_samp", "stddev_pop", "stddev_samp":
+		squared := *f
+		window := *f.Window
+		squared.Window = &window
+		window.Operator = strings.Replace(window.Operator, "stddev", "var", 1)
+		v := worth(&squared, values)
+		if v.IsNull() {
+			return 0
+		}
+		mean := average(values)
+		apart := relative * (v.Float64() + mean*mean)
+		if window.Operator == f.Window.Operator {
+			return apart
+		}
+		return math.Sqrt(v.Float64()+apart) - math.Sqrt(max(0, v.Float64()-apart))
+	default:
+		return 0
+	}
 }
 
 // lower is the edge that a window's events lie above (W1).
@@ -187,7 +234,8 @@ func variance(operator string, values []feature.Value) feature.Value {
 func distinct(values []feature.Value) (out []struct {
 	value feature.Value
 	times int
-}) {
+},
+) {
 	sorted := slices.SortedFunc(slices.Values(values), order)
 	for i, v := range sorted {
 		if i == 0 || order(v, sorted[i-1]) != 0 {

@@ -27,7 +27,7 @@ func (s Share) Percent() float64 {
 }
 
 // Share returns the share of the history's reads and training rows. A cell is on an edge when an event of its key
-// lies at hi or a microsecond beside it, or its age is the ttl or a microsecond beside that; it is on a tie when
+// lies at hi or a microsecond beside it, or its age is the ttl or a microsecond beside that, or it lies at the old edge of a window or beside that; it is on a tie when
 // the instant that decides has several events of the key.
 func (h *History) Share() Share {
 	var s Share
@@ -64,14 +64,14 @@ func shareOf(plan *feature.Plan, src *feature.Source, rows []map[string]feature.
 	for _, slot := range plan.Slots {
 		it := plan.Items[slot.Item]
 		hi := q.at.Add(-it.View.Delay)
-		ttl := it.View.Features[slot.Feature].TTL
+		ttl, window := it.View.Features[slot.Feature].TTL, it.View.Features[slot.Feature].Window
 		edge, newest, count := false, feature.MinTime-1, 0
 		for _, row := range rows {
 			if !ofKey(it, row, q) {
 				continue
 			}
 			e := row[src.EventTime].Time()
-			edge = edge || near(hi.Sub(e)) || ttl > 0 && near(hi.Sub(e)-ttl)
+			edge = edge || near(hi.Sub(e)) || ttl > 0 && near(hi.Sub(e)-ttl) || window != nil && window.Width > 0 && near(e.Sub(lower(window, hi)))
 			switch {
 			case e > hi || e < newest:
 			case e == newest:
@@ -92,6 +92,19 @@ func shareOf(plan *feature.Plan, src *feature.Source, rows []map[string]feature.
 		}
 	}
 	return s
+}
+
+// lower is the old edge of a window (W1).
+func lower(w *feature.Window, hi feature.Time) feature.Time {
+	lo := hi.Add(-w.Width)
+	if w.Hop > 0 {
+		rest := lo % feature.Time(w.Hop)
+		if rest < 0 {
+			rest += feature.Time(w.Hop)
+		}
+		lo -= rest
+	}
+	return lo
 }
 
 func near(s feature.Span) bool { return s >= -1 && s <= 1 }

@@ -18,18 +18,21 @@ import (
 	"github.com/lockstepfs/lockstep/registry"
 )
 
-// needsTaken reports whether the script begins with "needs taken".
-func needsTaken(path string) (bool, error) {
+// needs returns what the script says in its first command, needs, that an execution must have.
+func needs(path string) ([]string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	for line := range strings.Lines(string(b)) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			return line == "needs taken", nil
+			if words := strings.Fields(line); words[0] == "needs" {
+				return words[1:], nil
+			}
+			break
 		}
 	}
-	return false, nil
+	return nil, nil
 }
 
 // script is a run of one file: the world that the last define made, and where its log stands.

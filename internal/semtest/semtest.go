@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
@@ -78,6 +79,7 @@ type Training struct {
 type Execution struct {
 	Name        string
 	ForcesTaken bool // whether Push obeys Message.Taken
+	Windows     bool // whether it knows window features
 	Open        func(ctx context.Context, c *feature.Catalog) (Engine, error)
 }
 
@@ -95,9 +97,11 @@ func Run(t *testing.T, dir string, x Execution) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		if needs, err := needsTaken(path); err != nil {
+		needs, err := needs(path)
+		if err != nil {
 			t.Fatal(err)
-		} else if needs && !x.ForcesTaken {
+		}
+		if slices.Contains(needs, "taken") && !x.ForcesTaken || slices.Contains(needs, "windows") && !x.Windows {
 			continue
 		}
 		ran++
