@@ -42,6 +42,10 @@ type ImportResult struct {
 	Generation uint64 `json:"generation"`
 	Seq        uint64 `json:"seq" doc:"where the log records the import (rule C3)"`
 	Known      bool   `json:"known,omitempty" doc:"the file was imported before; nothing was added (rule E2)"`
+	Resumed    int64  `json:"resumed,omitempty" doc:"of the rows those that an earlier attempt, which came to no end, had brought in"`
 	Duplicates int64  `json:"duplicates,omitempty" doc:"of the rows those that were left out: they are copies of events that were there before (rule E1)"`
 	Conflicts  int64  `json:"conflicts,omitempty" doc:"how many duplicates differ from their event; the first 1000 are dead letters"`
+
+	Views  []string `json:"views,omitempty" doc:"with replace=true, the new versions of views, which see these events instead of what was imported before"`
+	Behind []string `json:"behind,omitempty" doc:"with replace=true, the services that go on with what was imported before until they are upgraded"`
 }

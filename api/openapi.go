@@ -193,7 +193,7 @@ func (d describer) component(t reflect.Type) object {
 			continue
 		}
 		properties[name] = d.property(f, strings.Contains(options, "omitempty"))
-		if !strings.Contains(options, "omitempty") {
+		if !strings.Contains(options, "omit") {
 			required = append(required, name)
 		}
 	}

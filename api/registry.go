@@ -38,6 +38,7 @@ type DefinitionVersion struct {
 	Since      time.Time       `json:"since"`
 	Live       bool            `json:"live" doc:"it is served"`
 	Views      map[string]int  `json:"views,omitempty" doc:"of a service: the view versions that it pins (rule G1)"`
+	Edition    uint64          `json:"edition,omitempty" doc:"of a source and of a view: the generation that began the set of imported events it sees; 0 for the first set (rule E2)"`
 	Definition json.RawMessage `json:"definition"`
 }
 

@@ -98,7 +98,7 @@ func dataRoutes() []Route {
 			Params: []Param{
 				{Name: "format", Type: "string", Doc: "parquet, arrow, feather, csv or jsonl; by the content type or the ending of name when left out"},
 				{Name: "name", Type: "string", Doc: "the file's name, for messages"},
-				{Name: "replace", Type: "boolean", Doc: "a new generation in place of everything imported before"},
+				{Name: "replace", Type: "boolean", Doc: "in place of everything imported before: views on the source become new versions (rule E2)"},
 			},
 			Files: files, Answer: Line[ImportResult]{}, Media: []string{MediaNDJSON},
 		},

@@ -48,6 +48,15 @@ type Source struct {
 	Dedup Span     `json:"dedup,omitempty"` // rows of one id whose event times are at most so far apart are one event (E1)
 
 	From *From `json:"from,omitempty"` // nil: its events are pushed and imported alone
+
+	Edition Edition `json:"edition,omitzero"` // that imports go into
+}
+
+// Edition is a set of imported events of a source (rule E2). The zero Edition is the first one; every other began with an
+// import that replaced what had been imported before.
+type Edition struct {
+	Number uint64 `json:"number"` // the generation that it began with; the greater is the later one
+	Seq    uint64 `json:"seq"`    // of that generation's record in the log
 }
 
 // View is features of one entity computed from one source. A view version never changes: a changed
@@ -61,6 +70,8 @@ type View struct {
 	Delay    Span      `json:"delay,omitempty"` // T3
 	History  Span      `json:"history"`         // C4
 	Features []Feature `json:"features"`
+
+	Edition Edition `json:"edition,omitzero"` // the imported events that it sees, besides all that were pushed (rule E2)
 }
 
 // Feature is one feature of a view: a row feature has Latest, a window feature has Window.

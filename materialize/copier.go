@@ -138,7 +138,7 @@ var errOvertaken = feature.Errorf(feature.CodeConflict, "another process has cop
 // record makes the generation count, if it is the first to go on from its predecessor: the id of its record says from
 // which. So two copies from one cursor cannot both count, whoever thought to hold the task.
 func (c *Copier) record(ctx context.Context, src *feature.Source, did feature.Copied) (uint64, error) {
-	r := eventlog.Record{Kind: eventlog.RecordImport, Source: src.Name, Generation: did.Generation, Rows: did.Rows, Note: "copied", Barrier: true}
+	r := eventlog.Record{Kind: eventlog.RecordImport, Source: src.Name, Generation: did.Generation, Edition: src.Edition.Number, Rows: did.Rows, Note: "copied", Barrier: true}
 	if did.Previous != 0 {
 		r.ID = "copy-" + src.Name + "-" + strconv.FormatUint(did.Previous, 10)
 	}

@@ -35,7 +35,7 @@ type Erased interface {
 	Wait(ctx context.Context, seq uint64) error
 }
 
-// Eraser takes keys of entities out of existence (rule E3; docs/adr/0010-erase.md).
+// Eraser takes keys of entities out of existence (rule E3; docs/adr/0012-erase.md).
 type Eraser struct {
 	Catalog func() *feature.Catalog
 	Log     Recorder

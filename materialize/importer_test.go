@@ -6,13 +6,20 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/eventlog"
 	"github.com/lockstepfs/lockstep/internal/rowfile"
 	"github.com/lockstepfs/lockstep/materialize"
+	"github.com/lockstepfs/lockstep/offline"
 )
 
 func writeFile(t *testing.T, path, text string) {
@@ -132,6 +139,165 @@ func TestImportLosesItsRecord(t *testing.T) {
 	}
 	if rows := w.count("clicks"); rows != 11 {
 		t.Errorf("%d rows, want 11", rows)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// cutting is an archive that is cut off in the middle of an insert: some rows are in.
+type cutting struct {
+	*offline.Store
+	conn  driver.Conn
+	after int // inserts that come through; below 0: all
+	rows  int64
+}
+
+func (c *cutting) InsertImport(ctx context.Context, src *feature.Source, im *feature.Imported, b *feature.Batch) error {
+	if c.after == 0 {
+		err := c.conn.Exec(ctx, "INSERT INTO events_clicks (at, _gen, _row) SELECT toDateTime64('2023-11-15', 6, 'UTC'), {gen:UInt64}, {row:UInt64} + number FROM numbers(100)",
+			clickhouse.Named("gen", im.Generation), clickhouse.Named("row", uint64(im.Rows)))
+		return errors.Join(feature.Errorf(feature.CodeUnavailable, "cut off"), err)
+	}
+	c.after--
+	c.rows += int64(b.Rows)
+	return c.Store.InsertImport(ctx, src, im, b)
+}
+
+// TestImportGoesOn cuts an import off twice: the third attempt inserts only what is not in, and every row is there once.
+func TestImportGoesOn(t *testing.T) {
+	w := newWorld(t)
+	w.openLog(eventlog.Config{})
+	const rows, part = 40_000, 8192
+	path := w.file("clicks.jsonl", lines(0, rows))
+	archive := &cutting{Store: w.store, conn: w.conn}
+	im := w.importer(nil)
+	im.Archive, im.Part = archive, part
+	for attempt := range 2 {
+		archive.after = 1 + attempt
+		if _, err := im.Import(within(t), w.request(path), nil); !errors.Is(err, feature.ErrUnavailable) {
+			t.Fatalf("attempt %d = %v", attempt, err)
+		}
+		if generations, err := w.store.Generations(t.Context(), "clicks", 1<<60); err != nil || len(generations) > 0 {
+			t.Fatalf("the log names generations %v, %v after an import that was cut off", generations, err)
+		}
+	}
+	before := archive.rows
+	archive.after = -1
+	r, err := im.Import(within(t), w.request(path), nil)
+	if err != nil || r.Rows != rows || r.Already || r.Resumed != before || archive.rows != rows {
+		t.Errorf("Import = %+v, %v; %d rows were inserted, %d of them before; want %d in all", r, err, archive.rows, before, rows)
+	}
+	var count, distinct, numbers uint64
+	err = w.conn.QueryRow(t.Context(), "SELECT count(), uniqExact(_row), uniqExact(n) FROM events_clicks").Scan(&count, &distinct, &numbers)
+	if err != nil || count != rows || distinct != rows || numbers != rows {
+		t.Errorf("%d rows, %d places, %d events, %v; want %d of each", count, distinct, numbers, err, rows)
+	}
+}
+
+// TestImportGoesOnWithItsDefinition begins anew when the source has changed since the import was cut off: what is in was read by another definition.
+func TestImportGoesOnWithItsDefinition(t *testing.T) {
+	w := newWorld(t)
+	w.openLog(eventlog.Config{})
+	path := w.file("clicks.jsonl", lines(0, 20_000))
+	archive := &cutting{Store: w.store, conn: w.conn, after: 1}
+	im := w.importer(nil)
+	im.Archive, im.Part = archive, 8192
+	if _, err := im.Import(within(t), w.request(path), nil); !errors.Is(err, feature.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	changed := *clicks
+	changed.Version++
+	req := w.request(path)
+	req.Source, archive.after, archive.rows = &changed, -1, 0
+	if r, err := im.Import(within(t), req, nil); err != nil || r.Resumed != 0 || archive.rows != 20_000 {
+		t.Errorf("Import = %+v, %v; %d rows were inserted", r, err, archive.rows)
+	}
+}
+
+// TestImportTakesTurns imports one file twice at a time: it is in once.
+func TestImportTakesTurns(t *testing.T) {
+	w := newWorld(t)
+	w.openLog(eventlog.Config{})
+	path := w.file("clicks.jsonl", lines(0, 20_000))
+	im := w.importer(nil)
+	im.Part = 8192
+	var mu sync.Mutex
+	im.Hold = func(ctx context.Context, _ string, do func(context.Context) error) error {
+		if !mu.TryLock() {
+			return feature.Errorf(feature.CodeConflict, "held")
+		}
+		defer mu.Unlock()
+		return do(ctx)
+	}
+	var group errgroup.Group
+	var fresh atomic.Int32
+	for range 3 {
+		group.Go(func() error {
+			r, err := im.Import(within(t), w.request(path), nil)
+			if !r.Already {
+				fresh.Add(1)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil || fresh.Load() != 1 {
+		t.Errorf("%v; %d imports added something, want one", err, fresh.Load())
+	}
+	if rows := w.count("clicks"); rows != 20_000 {
+		t.Errorf("%d rows, want 20000", rows)
+	}
+}
+
+// TestImportReplaces imports in place of what was there: again it is the same edition as long as nothing was added to it.
+func TestImportReplaces(t *testing.T) {
+	w := newWorld(t)
+	w.openLog(eventlog.Config{})
+	sink := w.sink()
+	stop := run(t, sink.Run)
+	im := w.importer(nil)
+	src := *clicks
+	load := func(path string, replace bool) materialize.ImportResult {
+		t.Helper()
+		req := w.request(path)
+		req.Source, req.Replace = &src, replace
+		r, err := im.Import(within(t), req, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.covers(sink, r.Seq)
+		return r
+	}
+	first, other := w.file("first.jsonl", lines(0, 10)), w.file("other.jsonl", lines(10, 10))
+	was := load(first, false)
+	if was.Edition != 0 || was.Already {
+		t.Errorf("the first import: %+v", was)
+	}
+	replaced := load(first, true) // the same rows, and nothing else
+	if replaced.Already || replaced.Edition != replaced.Generation || replaced.Generation == was.Generation {
+		t.Errorf("replaced: %+v, before %+v", replaced, was)
+	}
+	// The registry was not told, so it is asked for again.
+	if again := load(first, true); !again.Already || again.Generation != replaced.Generation || again.Seq != replaced.Seq {
+		t.Errorf("again: %+v, want %+v", again, replaced)
+	}
+	src.Edition = feature.Edition{Number: replaced.Edition, Seq: replaced.Seq}
+	for _, replace := range []bool{true, false} {
+		if again := load(first, replace); !again.Already || again.Generation != replaced.Generation {
+			t.Errorf("once it is the edition, replace %t: %+v", replace, again)
+		}
+	}
+	added := load(other, false)
+	if added.Already || added.Edition != replaced.Edition {
+		t.Errorf("added: %+v", added)
+	}
+	anew := load(first, true) // other is no part of it
+	if anew.Already || anew.Edition <= replaced.Edition {
+		t.Errorf("anew: %+v", anew)
+	}
+	src.Edition = feature.Edition{Number: anew.Edition, Seq: anew.Seq}
+	if back := load(other, true); back.Already || back.Edition <= anew.Edition {
+		t.Errorf("by what was added before: %+v", back)
 	}
 	if err := stop(); err != nil {
 		t.Error(err)

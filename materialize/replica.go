@@ -266,10 +266,30 @@ func (r *Replica) join(ctx context.Context, v *feature.View, src *feature.Source
 		}
 		return err
 	}
+	if err := r.reach(ctx, v.Edition.Seq); err != nil { // no read sees an edition without what it began with (rule E2)
+		return err
+	}
 	if err := r.cfg.Present.SetReady(v.Ref()); !errors.Is(err, feature.ErrNotFound) {
 		return err
 	}
 	return nil // dropped meanwhile
+}
+
+// reach returns when the store has come to a sequence.
+func (r *Replica) reach(ctx context.Context, seq uint64) error {
+	for {
+		r.mu.Lock()
+		moved := r.moved
+		r.mu.Unlock()
+		if r.cfg.Present.Position().Seq >= seq {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (r *Replica) joined(v feature.Ref) {
@@ -325,7 +345,7 @@ func (r *Replica) apply(ctx context.Context, group *errgroup.Group, e eventlog.E
 		}
 		cut := feature.Cut{Log: r.cfg.Log.ID(), Seq: e.Seq}
 		for _, v := range slices.Concat(catalog.Views, catalog.Former) {
-			if v.Source != e.Record.Source || !r.cfg.Present.Follows(v.Ref()) {
+			if v.Source != e.Record.Source || v.Edition.Number != e.Record.Edition || !r.cfg.Present.Follows(v.Ref()) {
 				continue
 			}
 			if err := r.merge(ctx, v, catalog.Source(v.Source), cut, e.Record.Generation); err != nil && !errors.Is(err, feature.ErrNotFound) {

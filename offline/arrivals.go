@@ -45,7 +45,7 @@ const arrivalRows = 8192
 // E1 sees them. It can be ranged over once.
 func (s *Store) Arrivals(ctx context.Context, src *feature.Source, cut feature.Cut, generation uint64) iter.Seq2[*feature.Arrivals, error] {
 	return func(yield func(*feature.Arrivals, error) bool) {
-		if err := s.streamArrivals(ctx, src, readOf{cut: cut, generation: generation}, yield); err != nil {
+		if err := s.streamArrivals(ctx, src, readOf{edition: allEditions, cut: cut, generation: generation}, yield); err != nil {
 			yield(nil, err)
 		}
 	}
@@ -57,7 +57,7 @@ func (s *Store) streamArrivals(ctx context.Context, src *feature.Source, of read
 	if err := s.Ensure(ctx, src); err != nil {
 		return err
 	}
-	a, err := s.arrived(ctx, src, of.cut, of.generation)
+	a, err := s.arrived(ctx, src, of)
 	if err != nil {
 		return err
 	}

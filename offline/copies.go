@@ -37,12 +37,12 @@ type arrived struct {
 	all      []uint64
 }
 
-func (s *Store) arrived(ctx context.Context, src *feature.Source, cut feature.Cut, generation uint64) (*arrived, error) {
-	columns := make([]string, len(src.Columns))
+func (s *Store) arrived(ctx context.Context, src *feature.Source, of readOf) (*arrived, error) {
+	of.columns = make([]string, len(src.Columns))
 	for i, f := range src.Columns {
-		columns[i] = f.Name
+		of.columns[i] = f.Name
 	}
-	e, err := s.visible(ctx, src, readOf{cut: cut, generation: generation, columns: columns})
+	e, err := s.visible(ctx, src, of)
 	if err != nil {
 		return nil, err
 	}
@@ -80,10 +80,10 @@ func (a *arrived) IDAliases() []string {
 	return names
 }
 
-// settle removes from a generation the rows that are copies, of what is visible at cut or of an earlier row of it, and
+// settle removes from a generation the rows that are copies, of what is visible in its edition or of an earlier row of it, and
 // records them. It may run again, whatever became of an earlier attempt.
-func (s *Store) settle(ctx context.Context, src *feature.Source, generation uint64, cut feature.Cut) error {
-	a, err := s.arrived(ctx, src, cut, 0)
+func (s *Store) settle(ctx context.Context, src *feature.Source, generation uint64, of readOf) error {
+	a, err := s.arrived(ctx, src, of)
 	if err != nil {
 		return err
 	}

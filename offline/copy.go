@@ -71,7 +71,7 @@ func (c *copying) begin(ctx context.Context) error {
 			c.from = step.cursor
 		}
 	}
-	if c.gens, err = c.Generations(ctx, c.src.Name, math.MaxInt64); err != nil {
+	if c.gens, err = c.generations(ctx, c.src.Name, math.MaxInt64, c.src.Edition.Number); err != nil {
 		return err
 	}
 	c.gens = append(c.gens, 0)
@@ -79,7 +79,7 @@ func (c *copying) begin(ctx context.Context) error {
 		c.least = c.since(c.from)
 	}
 	c.state.cursor = c.from
-	c.state.copied.Generation = c.nextGeneration()
+	c.state.copied.Generation = c.nextGeneration(c.src.Edition.Number)
 	return nil
 }
 
@@ -292,12 +292,8 @@ func (c *copying) abort(ctx context.Context) {
 
 // AbortCopy removes the generation's rows, which nobody has seen.
 func (s *Store) AbortCopy(ctx context.Context, src *feature.Source, generation uint64) error {
-	sql, err := text("import_abort.sql", quote(eventTable(src.Name)))
-	if err != nil {
+	if err := s.cutImport(ctx, src, generation, 0); err != nil {
 		return err
-	}
-	if err := s.conn.Exec(ctx, sql, clickhouse.Named("generation", generation)); err != nil {
-		return failure("remove a copy", err)
 	}
 	return s.copyStep(ctx, src, copyState{copied: feature.Copied{Generation: generation}, state: importAborted})
 }

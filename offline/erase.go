@@ -78,7 +78,7 @@ func (s *Store) ErasedIDs(ctx context.Context, e feature.Erasure, seq uint64) it
 		if len(src.ID) == 0 {
 			return
 		}
-		a, err := s.arrived(ctx, src, feature.Cut{Seq: seq}, 0)
+		a, err := s.arrived(ctx, src, readOf{edition: allEditions, cut: feature.Cut{Seq: seq}})
 		if err == nil {
 			var args []any
 			a.Only, args = matching(e)

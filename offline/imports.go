@@ -2,7 +2,7 @@ package offline
 
 import (
 	"context"
-	"fmt"
+	"crypto/rand"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -18,48 +18,71 @@ const (
 	importAborted = "aborted"
 )
 
-// FindImport returns the generation that holds a file of this content whole, if there is one (rule E2): one that the log
-// names already, or else the newest, whose record may still be on its way.
-func (s *Store) FindImport(ctx context.Context, src *feature.Source, hash string) (generation uint64, rows int64, found bool, err error) {
+// FindImports returns the imports of a file of this content into a source that did not come to a bad end: those that the log names
+// first, then whole ones, then the newest.
+func (s *Store) FindImports(ctx context.Context, src *feature.Source, hash string) ([]feature.Imported, error) {
 	sql, err := text("import_find.sql", nil)
 	if err != nil {
-		return 0, 0, false, err
+		return nil, err
 	}
-	q := query{"look for an earlier import", sql, []any{clickhouse.Named("source", src.Name), clickhouse.Named("hash", hash)}}
+	var found []feature.Imported
+	q := query{"look for earlier imports", sql, []any{clickhouse.Named("source", src.Name), clickhouse.Named("hash", hash)}}
 	err = s.each(ctx, q, func(r driver.Rows) error {
-		found = true
-		return r.Scan(&generation, &rows)
+		var im feature.Imported
+		var version, at int64
+		var whole, recorded, alone uint8
+		err := r.Scan(&im.Generation, &im.Edition, &version, &im.Name, &im.Hash, &im.Rows, &at, &whole, &recorded, &alone)
+		im.Version, im.At, im.Whole, im.Recorded, im.Alone = int(version), feature.Time(at), whole != 0, recorded != 0, alone != 0
+		found = append(found, im)
+		return err
 	})
-	return generation, rows, found, err
+	return found, err
 }
 
-// BeginImport returns the number of a new generation of imported events. Nobody sees its rows before Append has met its
-// record in the log.
-func (s *Store) BeginImport(ctx context.Context, src *feature.Source, name, hash string) (generation uint64, err error) {
-	generation = s.nextGeneration()
-	return generation, s.importStep(ctx, importStep{source: src.Name, generation: generation, name: name, hash: hash, state: importBegun})
+// BeginImport begins a new generation of imported events: of the edition that there is, or with replace one that begins an edition
+// (rule E2). Nobody sees its rows before Append has met its record in the log. Imports of the source that nobody has gone on with for a
+// week are taken back.
+func (s *Store) BeginImport(ctx context.Context, src *feature.Source, file feature.File, replace bool) (*feature.Imported, error) {
+	if err := s.dropAbandoned(ctx, src); err != nil {
+		return nil, err
+	}
+	im := &feature.Imported{Generation: s.nextGeneration(src.Edition.Number), Edition: src.Edition.Number, Version: src.Version, File: file}
+	if replace {
+		im.Edition = im.Generation
+	}
+	return im, s.importStep(ctx, src, im, importBegun)
 }
 
-func (s *Store) nextGeneration() uint64 {
+// nextGeneration returns a number that no generation has, greater than after.
+func (s *Store) nextGeneration(after uint64) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.latest = max(s.latest+1, uint64(now()))
+	s.latest = max(s.latest+1, after+1, uint64(now()))
 	return s.latest
 }
 
-// InsertImport adds rows to the generation, the first of which is the first'th of it, from 0: the order in which rows of
-// one generation arrive (rule E1). The same rows twice add nothing. The batch is not kept.
-func (s *Store) InsertImport(ctx context.Context, src *feature.Source, generation uint64, first int64, b *feature.Batch) error {
+// ResumeImport takes out what came in of an import behind its Rows, so that InsertImport can go on with it.
+func (s *Store) ResumeImport(ctx context.Context, src *feature.Source, im *feature.Imported) error {
+	return s.cutImport(ctx, src, im.Generation, im.Rows)
+}
+
+// InsertImport adds rows to the import and counts them in im.Rows: the order of calls is that in which rows of one generation
+// arrive (rule E1). After an error it is not known which of them are in, until ResumeImport. The batch is not kept.
+func (s *Store) InsertImport(ctx context.Context, src *feature.Source, im *feature.Imported, b *feature.Batch) error {
 	if b.Rows == 0 {
 		return nil
 	}
 	m := marks{available: importedAt(src, b), seq: make([]uint64, b.Rows), idx: make([]uint32, b.Rows), gen: make([]uint64, b.Rows), row: make([]uint64, b.Rows)}
 	for i := range m.gen {
-		m.gen[i], m.row[i] = generation, uint64(first)+uint64(i)
+		m.gen[i], m.row[i] = im.Generation, uint64(im.Rows)+uint64(i)
 	}
 	in := insertion{table: eventTable(src.Name), columns: append(eventRows(b, src.EventTime), m.columns()...)}
-	in.token = fmt.Sprintf("import/%d/%d/%s", generation, first, in.table)
-	return failure("import into "+src.Name, s.insert(ctx, in))
+	in.token = "import/" + rand.Text() // else ClickHouse leaves out rows like some that ResumeImport took out
+	if err := s.insert(ctx, in); err != nil {
+		return failure("import into "+src.Name, err)
+	}
+	im.Rows += int64(b.Rows)
+	return s.importStep(ctx, src, im, importBegun)
 }
 
 // importedAt is when imported events could be known: the declared column, else (also where that is NULL) the event time
@@ -82,59 +105,66 @@ func importedAt(src *feature.Source, b *feature.Batch) []int64 {
 	return at
 }
 
-// FinishImport records that the generation is whole, with its number of rows.
-func (s *Store) FinishImport(ctx context.Context, src *feature.Source, generation uint64, rows int64) error {
-	return s.endImport(ctx, importStep{source: src.Name, generation: generation, rows: rows, state: importWhole})
+// FinishImport records that the import is whole.
+func (s *Store) FinishImport(ctx context.Context, src *feature.Source, im *feature.Imported) error {
+	im.Whole = true
+	return s.importStep(ctx, src, im, importWhole)
 }
 
-// AbortImport removes the generation's rows, which nobody has seen.
-func (s *Store) AbortImport(ctx context.Context, src *feature.Source, generation uint64) error {
-	if err := s.endImport(ctx, importStep{source: src.Name, generation: generation, state: importAborted}); err != nil {
+// AbortImport removes the import's rows, which nobody has seen.
+func (s *Store) AbortImport(ctx context.Context, src *feature.Source, im *feature.Imported) error {
+	if err := s.importStep(ctx, src, im, importAborted); err != nil {
 		return err
 	}
+	return s.cutImport(ctx, src, im.Generation, 0)
+}
+
+// cutImport removes the rows of a generation from one on.
+func (s *Store) cutImport(ctx context.Context, src *feature.Source, generation uint64, from int64) error {
 	sql, err := text("import_abort.sql", quote(eventTable(src.Name)))
 	if err != nil {
 		return err
 	}
-	return failure("remove an import", s.conn.Exec(ctx, sql, clickhouse.Named("generation", generation)))
+	err = s.conn.Exec(ctx, sql, clickhouse.Named("generation", generation), clickhouse.Named("from", uint64(from)))
+	return failure("remove rows of an import", err)
 }
 
-// endImport adds a last step that keeps name and hash of the first, and is later, whatever the clocks say.
-func (s *Store) endImport(ctx context.Context, step importStep) error {
-	sql, err := text("import_begun.sql", nil)
+// abandoned is how long an import that came to no end may be gone on with.
+const abandoned = 7 * 24 * time.Hour
+
+func (s *Store) dropAbandoned(ctx context.Context, src *feature.Source) error {
+	sql, err := text("import_abandoned.sql", nil)
 	if err != nil {
 		return err
 	}
-	var begun time.Time
-	err = s.conn.QueryRow(ctx, sql, clickhouse.Named("source", step.source), clickhouse.Named("generation", step.generation)).Scan(&step.name, &step.hash, &begun)
-	if err != nil {
-		return failure("read an import", err)
+	var left []*feature.Imported
+	q := query{"look for imports without an end", sql, []any{clickhouse.Named("source", src.Name), clickhouse.Named("age", int64(abandoned/time.Second))}}
+	err = s.each(ctx, q, func(r driver.Rows) error {
+		im := &feature.Imported{}
+		left = append(left, im)
+		return r.Scan(&im.Generation, (*int64)(&im.At))
+	})
+	for _, im := range left {
+		if err == nil {
+			err = s.AbortImport(ctx, src, im)
+		}
 	}
-	step.at = max(now(), begun.UnixMicro()+1)
-	return s.importStep(ctx, step)
+	return err
 }
 
-// importStep is a row of the imports table.
-type importStep struct {
-	source     string
-	generation uint64
-	name, hash string
-	state      string
-	rows       int64
-	at         int64 // microseconds; 0 for now, by ClickHouse's clock
-}
-
-func (s *Store) importStep(ctx context.Context, step importStep) error {
+// importStep adds a row to the imports table, later than the last of its import, whatever the clocks say.
+func (s *Store) importStep(ctx context.Context, src *feature.Source, im *feature.Imported, state string) error {
+	im.At = max(feature.Time(now()), im.At+1)
 	in := insertion{table: "imports", columns: []stored{
-		{"source", "String", []string{step.source}},
-		{"generation", "UInt64", []uint64{step.generation}},
-		{"name", "String", []string{step.name}},
-		{"hash", "String", []string{step.hash}},
-		{"state", "String", []string{step.state}},
-		{"rows", "Int64", []int64{step.rows}},
+		{"source", "String", []string{src.Name}},
+		{"generation", "UInt64", []uint64{im.Generation}},
+		{"name", "String", []string{im.Name}},
+		{"hash", "String", []string{im.Hash}},
+		{"state", "String", []string{state}},
+		{"rows", "Int64", []int64{im.Rows}},
+		{"edition", "UInt64", []uint64{im.Edition}},
+		{"version", "Int64", []int64{int64(im.Version)}},
+		{"at", "DateTime64(6, 'UTC')", []time.Time{im.At.Std()}},
 	}}
-	if step.at != 0 {
-		in.columns = append(in.columns, stored{"at", "DateTime64(6, 'UTC')", []time.Time{time.UnixMicro(step.at).UTC()}})
-	}
 	return failure("record an import", s.insert(ctx, in))
 }

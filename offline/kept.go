@@ -18,7 +18,7 @@ import (
 // asof.NoClock when there is none. The rows come key by key in no promised order, are read while the sequence is ranged
 // over, and end with an error when reading fails; the sequence can be ranged over once.
 func (s *Store) Kept(ctx context.Context, v *feature.View, src *feature.Source, cut feature.Cut, generation uint64) (clock feature.Time, rows iter.Seq2[asof.Kept, error], err error) {
-	e, err := s.visible(ctx, src, readOf{view: v, cut: cut, generation: generation, keys: v.Keys, columns: v.Columns()})
+	e, err := s.visible(ctx, src, readOf{edition: v.Edition.Number, cut: cut, generation: generation, keys: v.Keys, columns: v.Columns()})
 	if err != nil {
 		return 0, nil, err
 	}

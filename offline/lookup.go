@@ -103,7 +103,7 @@ func (s *Store) lookupItem(ctx context.Context, l *feature.Lookup, it *feature.I
 	if asked == nil || err != nil {
 		return nil, err
 	}
-	e, err := s.visible(ctx, src, readOf{view: it.View, cut: cut, keys: it.View.Keys, columns: it.View.Columns()})
+	e, err := s.visible(ctx, src, readOf{edition: it.View.Edition.Number, cut: cut, keys: it.View.Keys, columns: it.View.Columns()})
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func (s *Store) sampleItem(ctx context.Context, r sampleOf) ([]feature.Key, erro
 	if src == nil || err != nil || hi < feature.MinTime {
 		return nil, err
 	}
-	e, err := s.visible(ctx, src, readOf{view: v, cut: r.cut, keys: v.Keys})
+	e, err := s.visible(ctx, src, readOf{edition: v.Edition.Number, cut: r.cut, keys: v.Keys})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ type Entry struct {
 type ImportRecord struct {
 	Source     string
 	Generation uint64
+	Edition    uint64 // that it belongs to (rule E2)
 }
 
 // progress is what the system tables say about the sink.
@@ -307,7 +308,7 @@ func (s *Store) takeRecords(ctx context.Context, entries []Entry) error {
 			return feature.Errorf(feature.CodeUnavailable, "the definition of source %s has not arrived at the history yet", e.Import.Source)
 		}
 		if len(src.ID) > 0 {
-			if err := s.settle(ctx, src, e.Import.Generation, feature.Cut{Seq: e.Seq - 1}); err != nil {
+			if err := s.settle(ctx, src, e.Import.Generation, readOf{edition: e.Import.Edition, cut: feature.Cut{Seq: e.Seq - 1}}); err != nil {
 				return err
 			}
 		}
@@ -315,6 +316,7 @@ func (s *Store) takeRecords(ctx context.Context, entries []Entry) error {
 			{"source", "String", []string{e.Import.Source}},
 			{"generation", "UInt64", []uint64{e.Import.Generation}},
 			{"seq", "SimpleAggregateFunction(min, UInt64)", []uint64{e.Seq}},
+			{"edition", "SimpleAggregateFunction(max, UInt64)", []uint64{e.Import.Edition}},
 		}}
 		if err := s.insert(ctx, in); err != nil {
 			return failure("record an import", err)

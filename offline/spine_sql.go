@@ -210,7 +210,7 @@ func (sp *spine) addKeys(ctx context.Context, ask *Training, it *feature.Item) e
 	if src == nil || err != nil || hi < feature.MinTime {
 		return err
 	}
-	e, err := sp.store.visible(ctx, src, readOf{view: it.View, cut: ask.Cut, keys: it.View.Keys})
+	e, err := sp.store.visible(ctx, src, readOf{edition: it.View.Edition.Number, cut: ask.Cut, keys: it.View.Keys})
 	if err != nil {
 		return err
 	}

@@ -57,11 +57,13 @@ func (s *Store) Train(ctx context.Context, ask Training) (*TrainingSet, error) {
 	ask.Cut = cut
 	set := &TrainingSet{Cut: cut, Generations: map[string][]uint64{}, store: s, ask: ask}
 	for _, it := range ask.Plan.Items {
-		if _, seen := set.Generations[it.View.Source]; !seen {
-			if set.Generations[it.View.Source], err = s.Generations(ctx, it.View.Source, cut.Seq); err != nil {
-				return nil, err
-			}
+		generations, err := s.generations(ctx, it.View.Source, cut.Seq, it.View.Edition.Number)
+		if err != nil {
+			return nil, err
 		}
+		generations = append(generations, set.Generations[it.View.Source]...) // of two views they may be of two editions
+		slices.Sort(generations)
+		set.Generations[it.View.Source] = slices.Compact(generations)
 	}
 	if set.spine, err = s.stage(ctx, &ask); err != nil {
 		return nil, err

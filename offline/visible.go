@@ -3,6 +3,7 @@ package offline
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -11,8 +12,17 @@ import (
 	"github.com/lockstepfs/lockstep/internal/wire"
 )
 
-// Generations returns the import generations of a source that are visible at a sequence of the log, in ascending order.
+// Generations returns the import generations of a source that the log has named up to a sequence, in ascending order: those of
+// all editions (rule E2).
 func (s *Store) Generations(ctx context.Context, source string, seq uint64) ([]uint64, error) {
+	return s.generations(ctx, source, seq, allEditions)
+}
+
+// allEditions stands for every edition of a source; no generation has this number.
+const allEditions = math.MaxUint64
+
+// generations returns those of one edition.
+func (s *Store) generations(ctx context.Context, source string, seq, edition uint64) ([]uint64, error) {
 	sql, err := text("generations.sql", nil)
 	if err != nil {
 		return nil, err
@@ -20,7 +30,8 @@ func (s *Store) Generations(ctx context.Context, source string, seq uint64) ([]u
 	ctx, cancel := inTime(ctx, s.cfg.Patience)
 	defer cancel()
 	var generations []uint64
-	err = s.conn.QueryRow(ctx, sql, clickhouse.Named("source", source), clickhouse.Named("seq", seq)).Scan(&generations)
+	err = s.conn.QueryRow(ctx, sql, clickhouse.Named("source", source), clickhouse.Named("seq", seq),
+		clickhouse.Named("edition", edition), clickhouse.Named("all", uint64(allEditions))).Scan(&generations)
 	return generations, failure("read the generations of "+source, err)
 }
 
@@ -203,7 +214,7 @@ func (e *events) at(seq uint64, generations []uint64) {
 
 // readOf says what of a source's events a query reads.
 type readOf struct {
-	view       *feature.View
+	edition    uint64 // of the imported events; allEditions for all
 	cut        feature.Cut
 	generation uint64 // only this one; 0 for all that are visible
 	keys       []string
@@ -215,7 +226,7 @@ func (s *Store) visible(ctx context.Context, src *feature.Source, r readOf) (*ev
 	generations := []uint64{r.generation}
 	if r.generation == 0 {
 		var err error
-		if generations, err = s.Generations(ctx, src.Name, r.cut.Seq); err != nil {
+		if generations, err = s.generations(ctx, src.Name, r.cut.Seq, r.edition); err != nil {
 			return nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package offline_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -208,22 +209,23 @@ func importBatch(t testing.TB, s *offline.Store, b *feature.Batch) uint64 {
 	if err != nil {
 		t.Fatalf("import: %v", err)
 	}
-	if err := s.FinishImport(t.Context(), trips, gen, int64(b.Rows)); err != nil {
+	if err := s.FinishImport(t.Context(), trips, gen); err != nil {
 		t.Fatalf("finish an import: %v", err)
 	}
-	return gen
+	return gen.Generation
 }
 
-func beginImport(ctx context.Context, s *offline.Store, b *feature.Batch) (uint64, error) {
-	gen, err := s.BeginImport(ctx, trips, "file", "hash")
+// beginImport imports rows in two parts, the second of which is cut off once and comes again.
+func beginImport(ctx context.Context, s *offline.Store, b *feature.Batch) (*feature.Imported, error) {
+	im, err := s.BeginImport(ctx, trips, feature.File{Name: "file", Hash: "hash"}, false)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	half := b.Rows / 2
-	for part, chunk := range []*feature.Batch{b.Slice(0, half), b.Slice(half, b.Rows), b.Slice(0, half)} {
-		if err := s.InsertImport(ctx, trips, gen, int64(part%2*half), chunk); err != nil { // the first part twice
-			return 0, err
-		}
-	}
-	return gen, nil
+	err = s.InsertImport(ctx, trips, im, b.Slice(0, half))
+	cut := *im
+	return im, errors.Join(err,
+		s.InsertImport(ctx, trips, &cut, b.Slice(half, b.Rows)),
+		s.ResumeImport(ctx, trips, im),
+		s.InsertImport(ctx, trips, im, b.Slice(half, b.Rows)))
 }

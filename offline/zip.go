@@ -248,7 +248,7 @@ func (t *TrainingSet) openItem(ctx context.Context, it *feature.Item) (*itemStre
 	if src == nil || err != nil {
 		return nil, err
 	}
-	e, err := s.visible(ctx, src, readOf{view: it.View, cut: t.ask.Cut, keys: it.View.Keys, columns: it.View.Columns()})
+	e, err := s.visible(ctx, src, readOf{edition: it.View.Edition.Number, cut: t.ask.Cut, keys: it.View.Keys, columns: it.View.Columns()})
 	if err != nil {
 		return nil, err
 	}

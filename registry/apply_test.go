@@ -3,16 +3,18 @@ package registry_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/registry"
 )
 
 // TestApply runs the life of definitions as scripts against a registry in a real NATS server: plan and apply
-// take YAML and the arguments upgrade=(...) and delete=(...); describe, versions and rollback take a name.
+// take YAML and the arguments upgrade=(...) and delete=(...); describe, versions and rollback take a name, replace a source and edition=N.
 func TestApply(t *testing.T) {
 	datadriven.Walk(t, "testdata/apply", func(t *testing.T, path string) {
 		s := lifeScript{registry: open(t, embedded(t))}
@@ -59,6 +61,16 @@ func (s *lifeScript) run(t *testing.T, d *datadriven.TestData) (string, error) {
 			d.Fatalf(t, "Apply did\n%sbut Plan said\n%s", applied, planned)
 		}
 		return text(applied) + s.catalog(), nil
+	case "replace":
+		edition, err := strconv.ParseUint(d.CmdArgs[1].Vals[0], 10, 64)
+		if err != nil {
+			d.Fatalf(t, "%v", err)
+		}
+		p, err := s.registry.Replace(ctx, d.CmdArgs[0].Key, feature.Edition{Number: edition, Seq: 3})
+		if err != nil {
+			return "", err
+		}
+		return text(p) + s.catalog(), nil
 	case "rollback":
 		p, err := s.registry.Rollback(ctx, d.CmdArgs[0].Key)
 		if err != nil {
@@ -75,7 +87,11 @@ func (s *lifeScript) run(t *testing.T, d *datadriven.TestData) (string, error) {
 		vs, err := s.registry.Versions(d.CmdArgs[0].Key)
 		var b strings.Builder
 		for _, v := range vs {
-			fmt.Fprintf(&b, "%d live=%t views=%v\n", v.Version, v.Live, v.Views)
+			fmt.Fprintf(&b, "%d live=%t views=%v", v.Version, v.Live, v.Views)
+			if v.Edition != 0 {
+				fmt.Fprintf(&b, " edition=%d", v.Edition)
+			}
+			b.WriteByte('\n')
 		}
 		return b.String(), err
 	case "list":

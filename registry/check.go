@@ -54,7 +54,7 @@ func (c *checker) check() {
 		source, _ := c.refer(v, KindSource, "source", v.Source).(*Source)
 		c.viewKeys(v, entity, source)
 		c.viewFeatures(v, source)
-		c.views[v.Name] = buildView(v, 1, entity, source)
+		c.views[v.Name] = buildView(v, &version{Version: 1}, entity, source)
 	}
 	for _, s := range c.defs.Services {
 		c.service(s)

@@ -118,7 +118,7 @@ func (p *planner) note(a Action, o *object, from int, notes ...string) {
 func (p *planner) define(def definition) (*object, bool) {
 	o := p.next.find(def.kind(), def.name())
 	if o == nil {
-		o = &object{Kind: def.kind(), Name: def.name(), Versions: []*version{{Version: 1, Since: p.now, Definition: def}}}
+		o = &object{Kind: def.kind(), Name: def.name(), Versions: []*version{{Version: 1, Since: p.now, Definition: def, Edition: p.next.edition(def)}}}
 		p.next.Objects = append(p.next.Objects, o)
 		p.defined[o] = def
 		p.note(Create, o, 0)
@@ -130,7 +130,7 @@ func (p *planner) define(def definition) (*object, bool) {
 	switch {
 	case o.Deleted:
 		p.compatible(was.Definition, def)
-		o.add(version{Since: p.now, Definition: def})
+		o.add(version{Since: p.now, Definition: def, Edition: p.next.edition(def)})
 		p.note(Create, o, was.Version, fmt.Sprintf("it was deleted at version %d", was.Version))
 		return o, true
 	case len(differences) > 0:
@@ -138,7 +138,7 @@ func (p *planner) define(def definition) (*object, bool) {
 		if o.Kind == KindEntity {
 			p.changed = append(p.changed, o)
 		}
-		o.add(version{Since: p.now, Definition: def})
+		o.add(version{Since: p.now, Definition: def, Edition: p.next.edition(def)})
 		p.note(Change, o, was.Version, differences...)
 		return o, true
 	case len(diff(was.Definition, def)) > 0:
@@ -283,7 +283,7 @@ func (p *planner) checkUpgrades() error {
 		views := map[string]*feature.View{}
 		p.next.alive(KindView, func(v *object) {
 			def, _ := v.newest().Definition.(*View)
-			views[v.Name] = p.next.build(def, v.newest().Version)
+			views[v.Name] = p.next.build(def, v.newest())
 		})
 		def, _ := o.newest().Definition.(*Service)
 		for _, d := range checkAgainst(def, views) {
@@ -295,7 +295,7 @@ func (p *planner) checkUpgrades() error {
 }
 
 // build makes a view with the entity and the source as they are in r.
-func (r *record) build(v *View, number int) *feature.View {
+func (r *record) build(v *View, of *version) *feature.View {
 	var entity *Entity
 	var source *Source
 	if o := r.find(KindEntity, v.Entity); o != nil {
@@ -304,7 +304,7 @@ func (r *record) build(v *View, number int) *feature.View {
 	if o := r.find(KindSource, v.Source); o != nil {
 		source, _ = o.newest().Definition.(*Source)
 	}
-	return buildView(v, number, entity, source)
+	return buildView(v, of, entity, source)
 }
 
 // names returns the names of the kind that are not deleted, in order.

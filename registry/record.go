@@ -34,6 +34,8 @@ type version struct {
 	Retired    bool           `json:"retired,omitempty"` // deleted, by itself or with its name
 	Views      map[string]int `json:"views,omitempty"`   // of a service: the versions that it pins (G1)
 	Definition definition     `json:"definition"`
+
+	Edition feature.Edition `json:"edition,omitzero"` // of a source: that imports go into; of a view: that it sees (E2)
 }
 
 // decodeRecord reads what encode writes.
@@ -192,7 +194,7 @@ func (r *record) former(o *object, entities map[string]*Entity, sources map[stri
 			return at < 0 || source.Columns[at].Type != p.Type
 		})
 		if fits {
-			out = append(out, buildView(def, v.Version, entity, source))
+			out = append(out, buildView(def, v, entity, source))
 		}
 	}
 	return out
@@ -243,7 +245,7 @@ func (r *record) catalog(revision uint64) (*feature.Catalog, error) {
 	})
 	r.alive(KindSource, func(o *object) {
 		sources[o.Name], _ = o.newest().Definition.(*Source)
-		cat.Sources = append(cat.Sources, buildSource(sources[o.Name], o.newest().Version))
+		cat.Sources = append(cat.Sources, buildSource(sources[o.Name], o.newest()))
 	})
 	var broken error
 	r.alive(KindView, func(o *object) {
@@ -253,7 +255,7 @@ func (r *record) catalog(revision uint64) (*feature.Catalog, error) {
 				broken = fmt.Errorf("view %s@%d needs entity %s and source %s, which are not there", o.Name, v.Version, def.Entity, def.Source)
 				continue
 			}
-			built := buildView(def, v.Version, entities[def.Entity], sources[def.Source])
+			built := buildView(def, v, entities[def.Entity], sources[def.Source])
 			views[built.Ref()] = built
 			cat.Views = append(cat.Views, built)
 		}

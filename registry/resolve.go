@@ -29,6 +29,11 @@ func (d *Draft) Apply(defs *Definitions, o Options) (*Plan, *feature.Catalog, er
 	return d.change(func(r *record) (*Plan, *record, error) { return r.plan(defs, o, time.Time{}) })
 }
 
+// Replace is Registry.Replace. It also returns the catalog after it.
+func (d *Draft) Replace(source string, edition feature.Edition) (*Plan, *feature.Catalog, error) {
+	return d.change(func(r *record) (*Plan, *record, error) { return r.replace(source, edition, time.Time{}) })
+}
+
 // Rollback is Registry.Rollback. It also returns the catalog after it.
 func (d *Draft) Rollback(service string) (*Plan, *feature.Catalog, error) {
 	ref, err := feature.ParseRef(service)
@@ -63,20 +68,20 @@ func buildEntity(e *Entity) *feature.Entity {
 	return out
 }
 
-func buildSource(s *Source, version int) *feature.Source {
+func buildSource(s *Source, of *version) *feature.Source {
 	return &feature.Source{
-		Name: s.Name, Version: version, Columns: append([]feature.Field(nil), s.Columns...),
+		Name: s.Name, Version: of.Version, Columns: append([]feature.Field(nil), s.Columns...),
 		EventTime: s.EventTime, AvailableAt: s.AvailableAt, Tiebreak: s.Tiebreak, Deleted: s.Deleted, MaxFuture: s.MaxFuture,
-		ID: append([]string(nil), s.ID...), Dedup: s.Dedup, From: s.From,
+		ID: append([]string(nil), s.ID...), Dedup: s.Dedup, From: s.From, Edition: of.Edition,
 	}
 }
 
 // buildView makes a version of a view. It makes what it can of a view that is not right, or whose entity or
 // source is nil, so that services on it can be checked all the same.
-func buildView(v *View, version int, entity *Entity, source *Source) *feature.View {
+func buildView(v *View, of *version, entity *Entity, source *Source) *feature.View {
 	out := &feature.View{
-		Name: v.Name, Version: version, Entity: feature.Entity{Name: v.Entity},
-		Source: v.Source, Delay: v.Delay, History: v.History,
+		Name: v.Name, Version: of.Version, Entity: feature.Entity{Name: v.Entity},
+		Source: v.Source, Delay: v.Delay, History: v.History, Edition: of.Edition,
 	}
 	if entity != nil {
 		out.Entity = *buildEntity(entity)

@@ -196,7 +196,7 @@ type ImportRequest struct {
 	File    io.Reader // read once
 	Name    string    // the file's name, for messages; its ending tells the format unless Format does
 	Format  string    // parquet, arrow, feather, csv or jsonl
-	Replace bool      // a new generation in place of everything imported before (rule E2)
+	Replace bool      // in place of everything imported before: views on the source become new versions (rule E2)
 }
 
 // Import sends the file and returns when the log records the import. progress may be nil.

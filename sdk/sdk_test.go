@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -302,7 +303,7 @@ func TestLongOperations(t *testing.T) {
 	var seen []api.Progress
 	progress := func(p api.Progress) { seen = append(seen, p) }
 	im, err := c.Import(t.Context(), sdk.ImportRequest{Source: "flights", File: strings.NewReader("a\n"), Name: "x.csv", Replace: true}, progress)
-	if want := (api.ImportResult{Rows: 2, Generation: 9, Seq: 4}); err != nil || *im != want || b.imported != "flights x.csv csv true a\n" {
+	if want := (api.ImportResult{Rows: 2, Generation: 9, Seq: 4}); err != nil || !reflect.DeepEqual(*im, want) || b.imported != "flights x.csv csv true a\n" {
 		t.Errorf("Import = %+v, %v of %q", im, err, b.imported)
 	}
 	if m, err := c.Materialize(t.Context(), api.MaterializeRequest{Views: []string{"departures@1"}}, progress); err != nil || m.Seq != 4 || m.Views[0].View != "departures@1" {

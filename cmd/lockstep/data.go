@@ -6,10 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lockstepfs/lockstep/api"
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/rowfile"
 	"github.com/lockstepfs/lockstep/sdk"
@@ -17,19 +19,26 @@ import (
 
 func (a *app) importCommand() *cobra.Command {
 	var format string
+	var replace bool
 	cmd := &cobra.Command{
 		Use:   "import SOURCE FILE...",
 		Short: "Take Parquet, CSV, JSON lines or Arrow files into the history of a source",
 		Long: `Take files into the history of a source, each whole or not at all, in bounded memory. A file of the same
-content is imported once, however often it is named. Rows that are wrong are named, and then nothing of the
-file is taken.`,
+content is imported once, however often it is named; an import that was cut off is gone on with when the file
+is imported again. Rows that are wrong are named, and then nothing of the file is taken.
+
+With --replace the first file takes the place of everything that was imported before, and the others are added to
+it. Views on the source become new versions that see what is imported from then on, and all that was pushed.
+Services stay on what they see until they are moved with apply --upgrade.`,
 		Example: `  lockstep import purchases purchases.csv
-  lockstep import purchases 2025-*.parquet`,
+  lockstep import purchases 2025-*.parquet
+  lockstep import purchases corrected.parquet --replace`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(client *sdk.Client) error {
-				for _, path := range args[1:] {
-					if err := a.importFile(cmd.Context(), client, args[0], path, format); err != nil {
+				for i, path := range args[1:] {
+					req := sdk.ImportRequest{Source: args[0], Format: format, Replace: replace && i == 0}
+					if err := a.importFile(cmd.Context(), client, req, path); err != nil {
 						return err
 					}
 				}
@@ -38,6 +47,7 @@ file is taken.`,
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "", "parquet, csv, jsonl or arrow (default: by the file's name)")
+	cmd.Flags().BoolVar(&replace, "replace", false, "take the place of everything that was imported into the source before")
 	return cmd
 }
 
@@ -59,9 +69,8 @@ func openFile(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
-func (a *app) importFile(ctx context.Context, client *sdk.Client, source, path, format string) error {
-	format, err := formatOf(path, format)
-	if err != nil {
+func (a *app) importFile(ctx context.Context, client *sdk.Client, req sdk.ImportRequest, path string) (err error) {
+	if req.Format, err = formatOf(path, req.Format); err != nil {
 		return err
 	}
 	f, err := openFile(path)
@@ -75,7 +84,8 @@ func (a *app) importFile(ctx context.Context, client *sdk.Client, source, path, 
 	}
 	start := time.Now()
 	show, done := a.progress("import " + filepath.Base(path))
-	r, err := client.Import(ctx, sdk.ImportRequest{Source: source, File: a.upload(f, size, show), Format: format, Name: filepath.Base(path)}, show)
+	req.File, req.Name = a.upload(f, size, show), filepath.Base(path)
+	r, err := client.Import(ctx, req, show)
 	done()
 	if err != nil {
 		return fmt.Errorf("import %s: %w", path, err)
@@ -83,15 +93,28 @@ func (a *app) importFile(ctx context.Context, client *sdk.Client, source, path, 
 	if a.cfg.JSON {
 		return a.printJSON(r)
 	}
+	a.imported(path, r, time.Since(start))
+	return nil
+}
+
+// imported says what an import did.
+func (a *app) imported(path string, r *api.ImportResult, took time.Duration) {
+	if len(r.Views) > 0 {
+		fmt.Fprintf(a.out, "what was imported before is replaced; it is seen no more by %s\n", strings.Join(r.Views, ", "))
+	}
+	if len(r.Behind) > 0 {
+		fmt.Fprintf(a.out, "%s still see it: move them with lockstep apply --upgrade\n", strings.Join(r.Behind, ", "))
+	}
 	if r.Known {
 		fmt.Fprintf(a.out, "%s: these %d rows were imported before; nothing was added\n", path, r.Rows)
-		return nil
+		return
 	}
-	took := time.Since(start)
 	fmt.Fprintf(a.out, "%s: %d rows in %s (%.0f rows/s), generation %d at sequence %d\n",
-		path, r.Rows, took.Round(time.Millisecond), float64(r.Rows)/took.Seconds(), r.Generation, r.Seq)
+		path, r.Rows, took.Round(time.Millisecond), float64(r.Rows-r.Resumed)/took.Seconds(), r.Generation, r.Seq)
+	if r.Resumed > 0 {
+		fmt.Fprintf(a.out, "%d of them had been brought in by an import that was cut off\n", r.Resumed)
+	}
 	a.copies(int(r.Duplicates), int(r.Conflicts))
-	return nil
 }
 
 func (a *app) pushCommand() *cobra.Command {

@@ -30,6 +30,7 @@ type Record struct {
 	Kind       RecordKind `json:"kind"`
 	Source     string     `json:"source,omitempty"`
 	Generation uint64     `json:"generation,omitempty"`
+	Edition    uint64     `json:"edition,omitempty"` // of the source that the generation belongs to (rule E2)
 	Views      []string   `json:"views,omitempty"`
 	Rows       int64      `json:"rows,omitempty"` // of the generation, for people
 	Erase      []Erasure  `json:"erase,omitempty"`

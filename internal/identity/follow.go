@@ -208,7 +208,7 @@ func (p *Publisher) learn(ctx context.Context, src *feature.Source, e eventlog.E
 	cut := feature.Cut{Log: p.cfg.Log.ID(), Seq: e.Seq}
 	for b, err := range p.cfg.Past.Arrivals(ctx, src, cut, e.Record.Generation) {
 		if err == nil {
-			err = p.cfg.Index.AddArrivals(src, b)
+			err = p.cfg.Index.AddArrivals(src, b, e.Record.Edition)
 		}
 		if err != nil {
 			return err

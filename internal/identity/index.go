@@ -235,7 +235,9 @@ func (x *Index) begin(src *feature.Source) (*loading, error) {
 }
 
 // add notes events as the offline store gives them.
-func (l *loading) add(a *feature.Arrivals) error { return l.index.addArrivals(l.to, a) }
+func (l *loading) add(a *feature.Arrivals) error {
+	return l.index.addArrivals(l.to, a, l.src.Edition.Number != 0)
+}
 
 // finish makes the source known, in place of what the index had of it.
 func (l *loading) finish() error {
@@ -267,33 +269,21 @@ func (x *Index) Add(src *feature.Source, b *feature.Batch, place func(i int) fea
 	return x.add(number, src, b, place)
 }
 
-// AddArrivals notes events as the offline store gives them.
-func (x *Index) AddArrivals(src *feature.Source, a *feature.Arrivals) error {
-	number, err := x.number(src)
-	if err != nil {
-		return err
-	}
-	return x.addArrivals(number, a)
-}
-
-func (x *Index) addArrivals(number uint32, a *feature.Arrivals) error {
-	r := &ids{key: make(feature.Key, len(a.IDs))}
-	for i := range a.IDs {
-		r.columns = append(r.columns, &a.IDs[i])
-	}
-	return x.put(number, r, len(a.Times), func(i int) stored { return stored{a.Times[i], a.Sums[i], a.Places[i]} })
-}
-
 func (x *Index) add(number uint32, src *feature.Source, b *feature.Batch, place func(i int) feature.Place) error {
 	r, err := rowsOf(src, b)
 	if err != nil {
 		return err
 	}
-	return x.put(number, &r.ids, b.Rows, func(i int) stored { return stored{feature.Time(r.times[i]), r.sum(i), place(i)} })
+	return x.put(number, &r.ids, b.Rows, false, func(i int) stored { return stored{feature.Time(r.times[i]), r.sum(i), place(i)} })
 }
 
-func (x *Index) put(number uint32, r *ids, n int, event func(i int) stored) error {
-	batch := x.db.NewBatchWithSize(64 * n)
+func (x *Index) put(number uint32, r *ids, n int, several bool, event func(i int) stored) error {
+	var batch *pebble.Batch
+	if several {
+		batch = x.db.NewIndexedBatch()
+	} else {
+		batch = x.db.NewBatchWithSize(64 * n)
+	}
 	defer batch.Close()
 	key := prefix(number)
 	at := len(key)
@@ -305,6 +295,15 @@ func (x *Index) put(number uint32, r *ids, n int, event func(i int) stored) erro
 		}
 		e := event(i)
 		key = appendTime(key, e.time)
+		if several {
+			known, err := before(batch, key, e.place)
+			if err != nil {
+				return err
+			}
+			if known {
+				continue
+			}
+		}
 		value = appendStored(value[:0], e.sum, e.place)
 		if err := batch.Set(key, value, nil); err != nil {
 			return err

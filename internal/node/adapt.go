@@ -38,7 +38,7 @@ func (h History) Append(ctx context.Context, log string, entries []eventlog.Entr
 		}
 		switch e.Record.Kind {
 		case eventlog.RecordImport:
-			out[i].Import = &offline.ImportRecord{Source: e.Record.Source, Generation: e.Record.Generation}
+			out[i].Import = &offline.ImportRecord{Source: e.Record.Source, Generation: e.Record.Generation, Edition: e.Record.Edition}
 		case eventlog.RecordErase:
 			for _, x := range e.Record.Erase {
 				out[i].Erase = append(out[i].Erase, x.Erasure)

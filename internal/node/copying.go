@@ -22,11 +22,12 @@ type copying struct {
 	scheduler *materialize.Scheduler
 }
 
-// openCopying makes what copies tables that others keep. Where the sink is, it also keeps the schedules.
+// openCopying makes what imports files and copies tables that others keep. Where the sink is, it also keeps the schedules.
 func (n *Node) openCopying(ctx context.Context) (err error) {
 	if n.copying.board, err = board.Open(ctx, n.log.JetStream(), n.logger); err != nil {
 		return err
 	}
+	n.importer = &materialize.Importer{Archive: n.offline, Log: n.log, Dead: n.log, Hold: n.copying.board.Hold, Logger: n.logger, Now: n.cfg.Now}
 	n.copying.copier = &materialize.Copier{Tables: n.offline, Log: n.log, Covered: n.covered, Hold: n.copying.board.Hold, Logger: n.logger, Now: n.cfg.Now}
 	n.copying.scheduler = &materialize.Scheduler{
 		Catalog: n.registry.Catalog, Changed: n.registry.Changed, Logger: n.logger, Now: n.cfg.Now,

@@ -175,7 +175,6 @@ func (n *Node) openMovers(context.Context) error {
 	if err := n.openGate(); err != nil {
 		return err
 	}
-	n.importer = &materialize.Importer{Archive: n.offline, Log: n.log, Dead: n.log, Logger: n.logger, Now: n.cfg.Now}
 	if !n.cfg.has(Serve) {
 		return nil
 	}

@@ -40,14 +40,14 @@ func (n pusher) Push(ctx context.Context, p *server.Push) (*api.PushResponse, er
 
 // Import returns once training sets see the rows; replicas follow on their own.
 func (n importer) Import(ctx context.Context, im *server.Import, progress func(api.Progress)) (*api.ImportResult, error) {
-	if im.Replace {
-		return nil, feature.Errorf(feature.CodeInvalid, "replacing imported events is not supported yet")
+	if im.Replace && im.Source.From != nil {
+		return nil, feature.Errorf(feature.CodeInvalid, "source %s is copied from %s: what is copied next would be missing in what replaces it; define the files as a source of their own", im.Source.Name, im.Source.From.Name())
 	}
 	format, err := rowfile.ParseFormat(im.Format)
 	if err != nil {
 		return nil, err
 	}
-	req := materialize.ImportRequest{Source: im.Source, Path: im.File, Format: format, Name: im.Name}
+	req := materialize.ImportRequest{Source: im.Source, Path: im.File, Format: format, Name: im.Name, Replace: im.Replace}
 	r, err := n.importer.Import(ctx, req, func(p materialize.ImportProgress) {
 		progress(api.Progress{Stage: "import", Done: p.Done, Rows: p.Rows})
 	})
@@ -57,7 +57,12 @@ func (n importer) Import(ctx context.Context, im *server.Import, progress func(a
 	if err := n.covered.Wait(ctx, r.Seq); err != nil {
 		return nil, fmt.Errorf("the rows are imported, the offline store does not show them yet: %w", err)
 	}
-	out := &api.ImportResult{Rows: r.Rows, Generation: r.Generation, Seq: r.Seq, Known: r.Already}
+	out := &api.ImportResult{Rows: r.Rows, Generation: r.Generation, Seq: r.Seq, Known: r.Already, Resumed: r.Resumed}
+	if im.Replace {
+		if err := n.replace(ctx, out, feature.Edition{Number: r.Edition, Seq: r.Seq}, im.Source.Name); err != nil {
+			return nil, fmt.Errorf("the rows are imported and replace nothing yet; import them again: %w", err)
+		}
+	}
 	if len(im.Source.ID) > 0 {
 		if out.Duplicates, out.Conflicts, err = n.importer.Copies(ctx, req, r); err != nil {
 			return nil, err
@@ -66,6 +71,23 @@ func (n importer) Import(ctx context.Context, im *server.Import, progress func(a
 		err = n.known.Wait(ctx, im.Source, r.Seq) // so that a push that follows does not have to
 	}
 	return out, err
+}
+
+// replace makes what was imported all that is imported of the source (rule E2).
+func (n importer) replace(ctx context.Context, out *api.ImportResult, edition feature.Edition, source string) error {
+	plan, err := n.registry.Replace(ctx, source, edition)
+	if err != nil {
+		return err
+	}
+	for _, c := range plan.Changes {
+		switch {
+		case c.Action == registry.Change && c.Kind == registry.KindView:
+			out.Views = append(out.Views, feature.Ref{Name: c.Name, Version: c.To}.String())
+		case c.Action == registry.Behind:
+			out.Behind = append(out.Behind, feature.Ref{Name: c.Name, Version: c.To}.String())
+		}
+	}
+	return nil
 }
 
 func (n definitions) parse(r *api.RegistryRequest) (*registry.Definitions, registry.Options, error) {

@@ -13,7 +13,7 @@ func (o *Oracle) Floor(v *feature.View, cut Cut) (feature.Time, bool) {
 	found := false
 	for i := range o.events {
 		e := &o.events[i]
-		if e.Source != v.Source || uint64(cut) < e.Covered || o.keyOf(v, e).HasNull() {
+		if !of(v, e) || uint64(cut) < e.Covered || o.keyOf(v, e).HasNull() {
 			continue
 		}
 		known := min(e.EventTime, e.AvailableAt)
@@ -42,7 +42,7 @@ func (o *Oracle) Keys(plan *feature.Plan, at feature.Time, clock feature.Clock, 
 		v := it.View
 		for i := range o.events {
 			e := &o.events[i]
-			hidden := e.Erased || e.Source != v.Source || uint64(cut) < e.Covered || e.EventTime > at-feature.Time(v.Delay) ||
+			hidden := e.Erased || !of(v, e) || uint64(cut) < e.Covered || e.EventTime > at-feature.Time(v.Delay) ||
 				clock == feature.ClockAvailable && e.AvailableAt > at
 			if k := o.keyOf(v, e); !hidden && !k.HasNull() {
 				keys = append(keys, k)
@@ -51,6 +51,11 @@ func (o *Oracle) Keys(plan *feature.Plan, at feature.Time, clock feature.Clock, 
 	}
 	slices.SortFunc(keys, compareKeys)
 	return slices.CompactFunc(keys, func(a, b feature.Key) bool { return compareKeys(a, b) == 0 })
+}
+
+// of reports whether the event is one that the view is made from: of its source and, if imported, of its edition (E2).
+func of(v *feature.View, e *Event) bool {
+	return e.Source == v.Source && (!e.Imported || e.Edition == v.Edition.Number)
 }
 
 // keyOf returns the key of the event in the view (K5); it has a NULL part when the event is not part of the

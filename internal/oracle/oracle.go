@@ -15,8 +15,10 @@ type Event struct {
 	AvailableAt feature.Time // T2
 	Seq         uint64       // O1: of the log; 0 if imported
 	Idx         int          // O1: place in its message; 0 if imported
-	Covered     uint64       // C3: the log sequence from which on it counts: its own, or that of its import's record
-	Erased      bool         // E3: it does not exist any more; clocks have seen it
+	Imported    bool
+	Edition     uint64 // E2: of an imported one
+	Covered     uint64 // C3: the log sequence from which on it counts: its own, or that of its import's record
+	Erased      bool   // E3: it does not exist any more; clocks have seen it
 }
 
 // Oracle is a list of events and the definitions they are read by. It is not safe for concurrent use.
@@ -51,10 +53,15 @@ func (o *Oracle) Push(rows *feature.Batch, seq uint64, taken feature.Time) Copie
 
 // Import adds the rows of one import whose record in the log has the sequence record, but for copies.
 func (o *Oracle) Import(rows *feature.Batch, record uint64) Copies {
+	return o.Replace(rows, o.catalog.Source(rows.Source).Edition.Number, record)
+}
+
+// Replace is Import into an edition (E2), which views see when Change makes them see it.
+func (o *Oracle) Replace(rows *feature.Batch, edition, record uint64) Copies {
 	var copies Copies
 	src := o.catalog.Source(rows.Source)
 	for i := range rows.Rows {
-		e := Event{Source: src.Name, Values: named(rows, i), Covered: record}
+		e := Event{Source: src.Name, Values: named(rows, i), Imported: true, Edition: edition, Covered: record}
 		e.EventTime = e.Values[src.EventTime].Time()
 		e.AvailableAt = e.EventTime
 		if known := e.Values[src.AvailableAt]; src.AvailableAt != "" && !known.IsNull() {
@@ -69,7 +76,7 @@ func (o *Oracle) Import(rows *feature.Batch, record uint64) Copies {
 func (o *Oracle) add(src *feature.Source, e Event, copies *Copies) {
 	for i := range o.events {
 		first := &o.events[i]
-		if len(src.ID) == 0 || first.Erased || first.Source != src.Name || !one(src, first, &e) {
+		if len(src.ID) == 0 || first.Erased || first.Source != src.Name || apart(first, &e) || !one(src, first, &e) {
 			continue
 		}
 		copies.Duplicates++
@@ -83,6 +90,9 @@ func (o *Oracle) add(src *feature.Source, e Event, copies *Copies) {
 	}
 	o.events = append(o.events, e)
 }
+
+// apart reports whether no view sees both events, so that e is not compared with the first (E2). What is pushed is for all views.
+func apart(first, e *Event) bool { return first.Imported && e.Imported && first.Edition != e.Edition }
 
 // one reports whether two events have one id and are at most dedup apart (E1).
 func one(src *feature.Source, a, b *Event) bool {
@@ -196,7 +206,7 @@ func (r reading) hi() feature.Time { return r.at - feature.Time(r.item.View.Dela
 // sees reports whether the event, which is one of the view's, is of the key asked for and may be looked at
 // (K1, K3, R1, S2, C3).
 func (r reading) sees(e *Event) bool {
-	if e.Erased || uint64(r.cut) < e.Covered || e.EventTime > r.hi() {
+	if e.Erased || uint64(r.cut) < e.Covered || e.EventTime > r.hi() || !of(r.item.View, e) {
 		return false
 	}
 	if r.clock == feature.ClockAvailable && e.AvailableAt > r.at {
@@ -220,7 +230,7 @@ func (o *Oracle) cell(r reading, index int) feature.Cell {
 	var newest *Event
 	for i := range o.events {
 		e := &o.events[i]
-		if e.Source == src.Name && r.sees(e) && (newest == nil || newer(src, e, newest)) {
+		if r.sees(e) && (newest == nil || newer(src, e, newest)) {
 			newest = e
 		}
 	}

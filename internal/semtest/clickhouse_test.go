@@ -108,24 +108,33 @@ func (e *clickhouseEngine) Push(_ context.Context, m semtest.Message) (semtest.R
 }
 
 func (e *clickhouseEngine) Import(ctx context.Context, m semtest.Message) (semtest.Receipt, error) {
+	return e.load(ctx, m, false)
+}
+
+func (e *clickhouseEngine) Replace(ctx context.Context, m semtest.Message) (semtest.Receipt, error) {
+	return e.load(ctx, m, true)
+}
+
+func (e *clickhouseEngine) load(ctx context.Context, m semtest.Message, replace bool) (semtest.Receipt, error) {
 	src := e.catalog.Source(m.Source)
 	rows, err := admit(src, m)
 	if err != nil {
 		return semtest.Receipt{}, err
 	}
 	e.seq++
-	gen, err := e.store.BeginImport(ctx, src, "a file", fmt.Sprint(e.seq))
+	im, err := e.store.BeginImport(ctx, src, feature.File{Name: "a file", Hash: fmt.Sprint(e.seq)}, replace)
 	if err != nil {
 		return semtest.Receipt{}, err
 	}
 	// In two parts.
 	half := rows.Rows / 2
 	err = errors.Join(
-		e.store.InsertImport(ctx, src, gen, 0, rows.Slice(0, half)),
-		e.store.InsertImport(ctx, src, gen, int64(half), rows.Slice(half, rows.Rows)),
-		e.store.FinishImport(ctx, src, gen, int64(rows.Rows)))
-	e.waiting = append(e.waiting, offline.Entry{Seq: e.seq, Taken: m.Taken, Import: &offline.ImportRecord{Source: src.Name, Generation: gen}})
-	receipt := semtest.Receipt{Seq: e.seq, Taken: m.Taken}
+		e.store.InsertImport(ctx, src, im, rows.Slice(0, half)),
+		e.store.InsertImport(ctx, src, im, rows.Slice(half, rows.Rows)),
+		e.store.FinishImport(ctx, src, im))
+	gen := im.Generation
+	e.waiting = append(e.waiting, offline.Entry{Seq: e.seq, Taken: m.Taken, Import: &offline.ImportRecord{Source: src.Name, Generation: gen, Edition: im.Edition}})
+	receipt := semtest.Receipt{Seq: e.seq, Taken: m.Taken, Edition: feature.Edition{Number: im.Edition, Seq: e.seq}}
 	if err != nil || len(src.ID) == 0 {
 		return receipt, err
 	}
@@ -136,7 +145,7 @@ func (e *clickhouseEngine) Import(ctx context.Context, m semtest.Message) (semte
 	for b, arrived := range e.store.Arrivals(ctx, src, e.cut(0), gen) {
 		err = errors.Join(err, arrived)
 		if err == nil {
-			err = e.ids.AddArrivals(src, b)
+			err = e.ids.AddArrivals(src, b, im.Edition)
 		}
 	}
 	return receipt, err

@@ -74,6 +74,7 @@ type entry struct {
 	taken    feature.Time
 	rows     *feature.Batch
 	imported bool
+	edition  uint64 // of what is imported
 	erased   []bool // by row
 }
 
@@ -121,11 +122,15 @@ func (e *onlineEngine) open() (err error) {
 }
 
 func (e *onlineEngine) Push(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
-	return e.take(m, false)
+	return e.take(m, false, feature.Edition{})
 }
 
 func (e *onlineEngine) Import(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
-	return e.take(m, true)
+	return e.take(m, true, e.catalog.Source(m.Source).Edition)
+}
+
+func (e *onlineEngine) Replace(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
+	return e.take(m, true, feature.Edition{Number: e.seq + 1, Seq: e.seq + 1})
 }
 
 // Erase takes the key's events out of the log too, as ClickHouse loses them, and lets views join anew that lose events of
@@ -180,18 +185,18 @@ func (e *onlineEngine) forget(v *feature.View, erasures []eventlog.Erasure, key 
 	}
 }
 
-func (e *onlineEngine) take(m semtest.Message, imported bool) (semtest.Receipt, error) {
+func (e *onlineEngine) take(m semtest.Message, imported bool, edition feature.Edition) (semtest.Receipt, error) {
 	rows, err := admit(e.catalog.Source(m.Source), m)
 	if err != nil {
 		return semtest.Receipt{}, err
 	}
 	e.seq++
-	rows, receipt, err := distinct(e.ids, e.catalog, rows, e.seq)
+	rows, receipt, err := e.distinct(rows, edition.Number)
 	if err != nil {
 		return semtest.Receipt{}, err
 	}
-	receipt.Taken = m.Taken
-	x := entry{seq: e.seq, taken: m.Taken, rows: rows, imported: imported, erased: make([]bool, rows.Rows)}
+	receipt.Taken, receipt.Edition = m.Taken, edition
+	x := entry{seq: e.seq, taken: m.Taken, rows: rows, imported: imported, edition: edition.Number, erased: make([]bool, rows.Rows)}
 	e.log = append(e.log, x)
 	if e.mode != joined {
 		err = e.apply(x)
@@ -199,12 +204,46 @@ func (e *onlineEngine) take(m semtest.Message, imported bool) (semtest.Receipt, 
 	return receipt, errors.Join(err, e.between())
 }
 
+// distinct returns the rows that are events (E1). What is imported into a later edition is compared with what is pushed and with
+// that edition alone (E2).
+func (e *onlineEngine) distinct(rows *feature.Batch, edition uint64) (*feature.Batch, semtest.Receipt, error) {
+	src := e.catalog.Source(rows.Source)
+	if edition == 0 || len(src.ID) == 0 {
+		return distinct(e.ids, e.catalog, rows, e.seq)
+	}
+	ids, err := knowing(e.catalog)
+	if err != nil {
+		return nil, semtest.Receipt{}, err
+	}
+	seen := func(x entry) bool { return !x.imported || x.edition == edition }
+	if err := e.learn(ids, src, seen); err != nil {
+		return nil, semtest.Receipt{}, errors.Join(err, ids.Close())
+	}
+	fresh, receipt, err := distinct(ids, e.catalog, rows, e.seq)
+	if err == nil {
+		err = e.ids.Add(src, fresh, func(i int) feature.Place { return feature.Place{Seq: e.seq, Row: uint64(i)} })
+	}
+	return fresh, receipt, errors.Join(err, e.learn(e.ids, src, func(entry) bool { return true }), ids.Close())
+}
+
+// learn makes an index know some entries' rows: of those with one id and time the first to arrive, which it learns last.
+func (e *onlineEngine) learn(ids *identity.Index, src *feature.Source, which func(entry) bool) (err error) {
+	for _, x := range slices.Backward(e.log) {
+		for i := x.rows.Rows - 1; i >= 0; i-- {
+			if x.rows.Source == src.Name && which(x) && !x.erased[i] {
+				err = errors.Join(err, ids.Add(src, x.rows.Slice(i, i+1), func(int) feature.Place { return feature.Place{Seq: x.seq, Row: uint64(i)} }))
+			}
+		}
+	}
+	return err
+}
+
 func (e *onlineEngine) apply(x entry) error {
 	if !x.imported {
 		return e.store.Apply(x.seq, x.taken, x.rows)
 	}
 	for _, v := range e.catalog.Views {
-		if v.Source == x.rows.Source {
+		if v.Source == x.rows.Source && v.Edition.Number == x.edition {
 			if err := e.merge(v, []entry{x}); err != nil {
 				return err
 			}
@@ -219,7 +258,7 @@ func (e *onlineEngine) merge(v *feature.View, from []entry) error {
 	clock := asof.NoClock
 	var kept []asof.Kept
 	for _, x := range from {
-		if x.rows.Source != v.Source {
+		if x.rows.Source != v.Source || x.imported && x.edition != v.Edition.Number {
 			continue
 		}
 		for i := range x.rows.Rows {

@@ -90,13 +90,21 @@ func (e *oracleEngine) Push(_ context.Context, m semtest.Message) (semtest.Recei
 }
 
 func (e *oracleEngine) Import(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
+	return e.load(m, e.catalog.Source(m.Source).Edition)
+}
+
+func (e *oracleEngine) Replace(_ context.Context, m semtest.Message) (semtest.Receipt, error) {
+	return e.load(m, feature.Edition{Number: e.seq + 1, Seq: e.seq + 1})
+}
+
+func (e *oracleEngine) load(m semtest.Message, edition feature.Edition) (semtest.Receipt, error) {
 	rows, err := admit(e.catalog.Source(m.Source), m)
 	if err != nil {
 		return semtest.Receipt{}, err
 	}
 	e.seq++
-	c := e.law.Import(rows, e.seq)
-	return semtest.Receipt{Seq: e.seq, Taken: m.Taken, Duplicates: c.Duplicates, Conflicts: c.Conflicts}, nil
+	c := e.law.Replace(rows, edition.Number, e.seq)
+	return semtest.Receipt{Seq: e.seq, Taken: m.Taken, Duplicates: c.Duplicates, Conflicts: c.Conflicts, Edition: edition}, nil
 }
 
 func (e *oracleEngine) Erase(_ context.Context, entity string, key feature.Key) (semtest.Receipt, error) {

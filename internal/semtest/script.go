@@ -88,7 +88,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) (string, error) {
 		return "", s.define(t, d.Input)
 	case "apply", "rollback":
 		return s.change(t, d)
-	case "push", "import":
+	case "push", "import", "replace":
 		return s.write(t, d)
 	case "erase":
 		return "", s.erase(t, d)
@@ -97,7 +97,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) (string, error) {
 	case "train":
 		return s.train(t, d)
 	default:
-		d.Fatalf(t, "unknown command %s: expected needs, define, apply, rollback, push, import, erase, read or train", d.Cmd)
+		d.Fatalf(t, "unknown command %s: expected needs, define, apply, rollback, push, import, replace, erase, read or train", d.Cmd)
 		return "", nil
 	}
 }
@@ -151,6 +151,11 @@ func (s *script) change(t *testing.T, d *datadriven.TestData) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return s.planned(t, plan, catalog)
+}
+
+// planned makes the catalog the current one and prints how it came about.
+func (s *script) planned(t *testing.T, plan *registry.Plan, catalog *feature.Catalog) (string, error) {
 	s.catalog = catalog
 	var out strings.Builder
 	for _, c := range plan.Changes {
@@ -206,7 +211,7 @@ func (s *script) write(t *testing.T, d *datadriven.TestData) (string, error) {
 	}
 	m := Message{Source: src.Name, Taken: firstTaken + feature.Time(s.pushes)}
 	for _, a := range d.CmdArgs[1:] {
-		if a.Key != "taken" || len(a.Vals) != 1 || d.Cmd == "import" {
+		if a.Key != "taken" || len(a.Vals) != 1 || d.Cmd != "push" {
 			d.Fatalf(t, "unknown argument %s", a)
 		}
 		m.Taken = s.time(t, d, a.Vals[0])
@@ -216,15 +221,25 @@ func (s *script) write(t *testing.T, d *datadriven.TestData) (string, error) {
 		d.Fatalf(t, "%v", err)
 	}
 	s.pushes++
-	add := s.engine.Push
-	if d.Cmd == "import" {
-		add = s.engine.Import
-	}
+	add := map[string]func(context.Context, Message) (Receipt, error){"push": s.engine.Push, "import": s.engine.Import, "replace": s.engine.Replace}[d.Cmd]
 	receipt, err := add(t.Context(), m)
-	if err != nil || receipt.Duplicates == 0 {
+	if err != nil {
 		return "", err
 	}
-	out := fmt.Sprintf("%d of %d rows are copies", receipt.Duplicates, len(m.Rows))
+	replaced := ""
+	if d.Cmd == "replace" {
+		plan, catalog, err := s.draft.Replace(src.Name, receipt.Edition)
+		if err != nil {
+			return "", err
+		}
+		if replaced, err = s.planned(t, plan, catalog); err != nil {
+			return "", err
+		}
+	}
+	if receipt.Duplicates == 0 {
+		return replaced, nil
+	}
+	out := replaced + fmt.Sprintf("%d of %d rows are copies", receipt.Duplicates, len(m.Rows))
 	if receipt.Conflicts > 0 {
 		out += fmt.Sprintf(", %d in conflict", receipt.Conflicts)
 	}

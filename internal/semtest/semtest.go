@@ -25,6 +25,8 @@ type Engine interface {
 	Push(ctx context.Context, m Message) (Receipt, error)
 	// Import adds the rows as one import with its record in the log. It blocks until reads see them.
 	Import(ctx context.Context, m Message) (Receipt, error)
+	// Replace is Import of what begins an edition (E2); the receipt names it. Reads see it when Change brings views that do.
+	Replace(ctx context.Context, m Message) (Receipt, error)
 	// Erase erases a key of an entity (E3). It blocks until reads see it.
 	Erase(ctx context.Context, entity string, key feature.Key) (Receipt, error)
 	// Change makes c, a later state of the same registry, the definitions. It blocks until reads see it.
@@ -46,6 +48,7 @@ type Receipt struct {
 	Taken      feature.Time
 	Duplicates int // rows that are copies of events that were there before (E1)
 	Conflicts  int // those of them that differ
+	Edition    feature.Edition
 }
 
 // Replica answers as the online path does (C5): an error of code below_floor where it does not keep what the

@@ -163,8 +163,16 @@ func (e *streamEngine) Push(ctx context.Context, m semtest.Message) (semtest.Rec
 	return semtest.Receipt{Seq: r.Seq, Taken: e.present.takenAt(r.Seq), Duplicates: r.Duplicates, Conflicts: r.Conflicts}, err
 }
 
-// Import imports a file of JSON lines.
 func (e *streamEngine) Import(ctx context.Context, m semtest.Message) (semtest.Receipt, error) {
+	return e.load(ctx, m, false)
+}
+
+func (e *streamEngine) Replace(ctx context.Context, m semtest.Message) (semtest.Receipt, error) {
+	return e.load(ctx, m, true)
+}
+
+// load imports a file of JSON lines.
+func (e *streamEngine) load(ctx context.Context, m semtest.Message, replace bool) (semtest.Receipt, error) {
 	path := filepath.Join(e.dir, "import.jsonl")
 	lines := make([][]byte, len(m.Rows))
 	for i, row := range m.Rows {
@@ -176,7 +184,7 @@ func (e *streamEngine) Import(ctx context.Context, m semtest.Message) (semtest.R
 		return semtest.Receipt{}, err
 	}
 	im := materialize.Importer{Archive: e.store, Log: e.events, Logger: slog.New(slog.DiscardHandler), Now: time.Now}
-	req := materialize.ImportRequest{Source: e.catalog.Source(m.Source), Path: path, Format: rowfile.JSONL, Name: "import.jsonl"}
+	req := materialize.ImportRequest{Source: e.catalog.Source(m.Source), Path: path, Format: rowfile.JSONL, Name: "import.jsonl", Replace: replace}
 	r, err := im.Import(ctx, req, nil)
 	if err != nil {
 		return semtest.Receipt{}, err
@@ -186,7 +194,7 @@ func (e *streamEngine) Import(ctx context.Context, m semtest.Message) (semtest.R
 	if _, e.seq, err = e.events.Bounds(ctx); err != nil { // there may be a barrier behind the record
 		return semtest.Receipt{}, err
 	}
-	receipt := semtest.Receipt{Seq: r.Seq}
+	receipt := semtest.Receipt{Seq: r.Seq, Edition: feature.Edition{Number: r.Edition, Seq: r.Seq}}
 	if err := e.replica.Wait(ctx, e.seq); err != nil || len(req.Source.ID) == 0 {
 		return receipt, err
 	}
@@ -302,7 +310,7 @@ func (h history) Append(ctx context.Context, log string, entries []eventlog.Entr
 		}
 		switch e.Record.Kind {
 		case eventlog.RecordImport:
-			out[i].Import = &offline.ImportRecord{Source: e.Record.Source, Generation: e.Record.Generation}
+			out[i].Import = &offline.ImportRecord{Source: e.Record.Source, Generation: e.Record.Generation, Edition: e.Record.Edition}
 		case eventlog.RecordErase:
 			for _, x := range e.Record.Erase {
 				out[i].Erase = append(out[i].Erase, x.Erasure)

@@ -1,3 +1,0 @@
-SELECT any(name), any(hash), max(at)
-FROM imports
-WHERE source = {source:String} AND generation = {generation:UInt64}
