@@ -59,11 +59,12 @@ type Sources struct {
 
 // Feature is one feature of a view.
 type Feature struct {
-	Name    string        `json:"name"`
-	Type    feature.Type  `json:"type"`
-	Latest  string        `json:"latest" doc:"the source column whose newest value it is"`
-	TTL     feature.Span  `json:"ttl,omitempty"`
-	Default feature.Value `json:"default" doc:"replaces the value where there is none; null: no default"`
+	Name    string          `json:"name"`
+	Type    feature.Type    `json:"type"`
+	Latest  string          `json:"latest,omitempty" doc:"of a row feature: the source column whose newest value it is"`
+	Window  *feature.Window `json:"window,omitempty" doc:"of a window feature: what it computes"`
+	TTL     feature.Span    `json:"ttl,omitempty"`
+	Default feature.Value   `json:"default" doc:"replaces the value where there is none; null: no default"`
 }
 
 // View is a version of a view.

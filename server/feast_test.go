@@ -241,6 +241,22 @@ func TestFeastWriteSharedSource(t *testing.T) {
 	}
 }
 
+// TestFeastWriteWindows: window features come from events and cannot be written.
+func TestFeastWriteWindows(t *testing.T) {
+	p := &parts{}
+	cfg := p.config()
+	c := tripCatalog()
+	windowed := *c.View("drivers", 0)
+	windowed.Name, windowed.Features = "busy", []feature.Feature{{Name: "trips", Type: feature.Int64, Window: &feature.Window{Operator: "count", Input: "*"}}}
+	c.Views = append(c.Views, &windowed)
+	cfg.Catalog = func() *feature.Catalog { return c }
+	s := start(t, cfg)
+	e := errorOf(t, s.want(400, request{path: api.PathFeastWrite, body: `{"feature_view_name":"busy","df":{"driver":[1],"trips":[5],"event_timestamp":["1970-01-01"]}}`}))
+	if got, want := flat(e), "trips: it is computed from the events of source trips and cannot be written"; !strings.Contains(got, want) {
+		t.Errorf("error %q lacks %q", got, want)
+	}
+}
+
 // TestFeastRefusedRows: what the gate says of a column is said of what the client calls it.
 func TestFeastRefusedRows(t *testing.T) {
 	row := 0

@@ -258,6 +258,9 @@ func (w *feastWriter) column(name string, cells []json.RawMessage) (string, erro
 		return w.view.Keys[i], nil
 	}
 	if i := w.view.Feature(name); i >= 0 {
+		if w.view.Features[i].Window != nil {
+			return "", fmt.Errorf("it is computed from the events of source %s and cannot be written: push those to /push", w.source.Name)
+		}
 		return w.view.Features[i].Latest, nil
 	}
 	expected := []string{feastEventTime, feastCreated}
@@ -325,6 +328,9 @@ func (w *feastWriter) missing(columns []string) []feature.Detail {
 		need(w.view.Keys[i], k.Name, "missing: expected an array of "+k.Type.String())
 	}
 	for _, f := range w.view.Features {
+		if f.Window != nil {
+			continue // the columns that it reads are looked at below
+		}
 		need(f.Latest, f.Name, "missing: expected an array of "+f.Type.String())
 	}
 	for _, v := range w.catalog.Views {

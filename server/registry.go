@@ -116,7 +116,7 @@ func describeView(v *feature.View) api.View {
 		Features: []api.Feature{},
 	}
 	for _, f := range v.Features {
-		out.Features = append(out.Features, api.Feature{Name: f.Name, Type: f.Type, Latest: f.Latest, TTL: f.TTL, Default: f.Default})
+		out.Features = append(out.Features, api.Feature{Name: f.Name, Type: f.Type, Latest: f.Latest, Window: f.Window, TTL: f.TTL, Default: f.Default})
 	}
 	return out
 }

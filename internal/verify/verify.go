@@ -5,6 +5,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
@@ -147,7 +148,8 @@ func compare(ctx context.Context, online Online, offline Offline, l *feature.Loo
 		if informative(on.Cells[i]) {
 			report.Informative++
 		}
-		if same(on.Cells[i], off.Cells[i]) {
+		slot := l.Plan.Slots[i%width]
+		if same(&l.Plan.Items[slot.Item].View.Features[slot.Feature], on.Cells[i], off.Cells[i]) {
 			continue
 		}
 		report.Different++
@@ -168,8 +170,18 @@ func key(l *feature.Lookup, row int) feature.Key {
 	return k
 }
 
-func same(a, b feature.Cell) bool {
-	return a.Status == b.Status && a.HasTime == b.HasTime && (!a.HasTime || a.EventTime == b.EventTime) && a.Value.Equal(b.Value)
+// rounding is how far, relative to the greater, two float64 results of one window may lie apart (V3).
+const rounding = 1e-9
+
+func same(f *feature.Feature, a, b feature.Cell) bool {
+	if a.Status != b.Status || a.HasTime != b.HasTime || a.HasTime && a.EventTime != b.EventTime {
+		return false
+	}
+	if f.Window != nil && a.Value.Type() == feature.Float64 && b.Value.Type() == feature.Float64 {
+		x, y := a.Value.Float64(), b.Value.Float64()
+		return math.Abs(x-y) <= rounding*max(math.Abs(x), math.Abs(y))
+	}
+	return a.Value.Equal(b.Value)
 }
 
 // informative reports whether the value says something: rule C6 does not count NULL, zero, empty, missing and
