@@ -60,12 +60,9 @@ type loss struct {
 // often enough to be believed.
 func (r *reader) loss(ctx context.Context, from uint64, err error) (loss, bool) {
 	if corrupt, ok := errors.AsType[*eventlog.CorruptError](err); ok {
-		s := r.sink
-		if s.unread != corrupt.Seq {
-			s.unread, s.attempts = corrupt.Seq, 0
-		}
-		s.attempts++
-		return loss{corrupt.Seq, corrupt.Upto, err, eventlog.Letter{Source: sourceOf(corrupt.Subject), Raw: corrupt.Raw}}, s.attempts >= s.cfg.Tries
+		d := r.sink.damage(corrupt.Seq)
+		d.tries++
+		return loss{corrupt.Seq, corrupt.Upto, err, eventlog.Letter{Source: sourceOf(corrupt.Subject), Raw: corrupt.Raw}}, d.tries >= r.sink.cfg.Tries
 	}
 	if !errors.Is(err, eventlog.ErrTruncated) {
 		return loss{}, false
@@ -84,16 +81,11 @@ func sourceOf(subject string) string {
 }
 
 func (r *reader) passOver(ctx context.Context, l loss) error {
-	cfg := r.sink.cfg
-	l.letter.Reason = fmt.Sprintf("entries %d to %d of the log were lost before the history had them: %v", l.from, l.upto, l.err)
-	cfg.Logger.Error("the log has lost entries that the history does not have; they are passed over",
-		slog.Uint64("first", l.from), slog.Uint64("last", l.upto), slog.Any("error", l.err))
-	if err := cfg.Log.Refuse(ctx, l.letter); err != nil {
-		return err
-	}
-	record := eventlog.Record{ID: fmt.Sprintf("lost-%d-%d", l.from, l.upto), Kind: eventlog.RecordRebuild, Note: l.letter.Reason}
-	if _, err := cfg.Log.PublishRecord(ctx, record); err != nil {
-		return err
+	if d := r.sink.damage(l.from); !d.told {
+		if err := r.tell(ctx, l); err != nil {
+			return err
+		}
+		d.told = true
 	}
 	// In place of the lost entries an empty one at each end of them, and where a batch ends.
 	ends := []uint64{l.from}
@@ -109,4 +101,47 @@ func (r *reader) passOver(ctx context.Context, l loss) error {
 		}
 	}
 	return nil
+}
+
+// tell keeps a letter about a loss, and makes the replicas begin anew.
+func (r *reader) tell(ctx context.Context, l loss) error {
+	cfg := r.sink.cfg
+	l.letter.Reason = fmt.Sprintf("entries %d to %d of the log were lost before the history had them: %v", l.from, l.upto, l.err)
+	cfg.Logger.Error("the log has lost entries that the history does not have; they are passed over",
+		slog.Uint64("first", l.from), slog.Uint64("last", l.upto), slog.Any("error", l.err))
+	if err := cfg.Log.Refuse(ctx, l.letter); err != nil {
+		return err
+	}
+	record := eventlog.Record{ID: fmt.Sprintf("lost-%d-%d", l.from, l.upto), Kind: eventlog.RecordRebuild, Note: l.letter.Reason}
+	_, err := cfg.Log.PublishRecord(ctx, record)
+	return err
+}
+
+// damage is what is known of entries that the log has lost. It stays until the history is behind them: what comes next may
+// be damaged too, and then they are come to again.
+type damage struct {
+	tries int  // how often they could not be read
+	told  bool // a letter tells of them
+}
+
+// damage returns what is known of the lost entries that begin at a sequence.
+func (s *Sink) damage(seq uint64) *damage {
+	if s.damaged[seq] == nil {
+		s.damaged[seq] = &damage{}
+	}
+	return s.damaged[seq]
+}
+
+// believed returns how many losses were passed over. No reader runs meanwhile.
+func (s *Sink) believed() int {
+	at, n := s.Watermark().Seq, 0
+	for seq, d := range s.damaged {
+		switch {
+		case seq <= at:
+			delete(s.damaged, seq)
+		case d.told:
+			n++
+		}
+	}
+	return n
 }

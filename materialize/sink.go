@@ -62,8 +62,7 @@ type Sink struct {
 	cfg SinkConfig
 	id  string // of the log
 
-	unread   uint64 // the entry that could not be read; of the reader
-	attempts int    // at it
+	damaged map[uint64]*damage // entries behind the watermark that could not be read; of the reader
 }
 
 // NewSink returns a sink that Run drives.
@@ -77,7 +76,7 @@ func NewSink(cfg SinkConfig) *Sink {
 	if cfg.Tries == 0 {
 		cfg.Tries = 5
 	}
-	return &Sink{cfg: cfg, id: cfg.Log.ID()}
+	return &Sink{cfg: cfg, id: cfg.Log.ID(), damaged: map[uint64]*damage{}}
 }
 
 // Run copies the log until ctx ends. A store that cannot be reached is tried again: meanwhile the log holds the rows and
@@ -88,7 +87,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = 100*time.Millisecond, 5*time.Second
 	for {
-		before := s.Watermark()
+		before, found := s.Watermark(), s.believed()
 		err := s.copyLog(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -97,7 +96,7 @@ func (s *Sink) Run(ctx context.Context) error {
 			return err
 		}
 		s.fail(err)
-		if s.Watermark() != before {
+		if s.Watermark() != before || s.believed() > found {
 			retry.Reset()
 		}
 		wait := retry.NextBackOff()

@@ -288,6 +288,13 @@ func TestSinkPassesOverDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, []int64{1, 2, 3, 4, 5}, 1, "damaged"},
+		"messages that cannot be read, one behind the other": {func(t *testing.T, w *world, _ jetstream.Stream) {
+			for range 3 {
+				if _, err := w.log.JetStream().Publish(within(t), "lockstep.log.clicks.0", []byte("damaged")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, []int64{1, 2, 3, 4, 5}, 3, "damaged"},
 		"messages that are gone": {func(t *testing.T, _ *world, s jetstream.Stream) {
 			for _, seq := range []uint64{2, 3} {
 				if err := s.DeleteMsg(within(t), seq); err != nil {

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -108,7 +110,7 @@ func openDisk(cfg Config) (*disk, error) {
 		return nil, err
 	}
 	if err := d.checkFormat(desc.Exists); err != nil {
-		return nil, errors.Join(unusable(cfg.Dir, err), d.close())
+		return nil, errors.Join(unusable(cfg.Dir, d.found(err)), d.close())
 	}
 	return d, nil
 }
@@ -129,13 +131,19 @@ func (d *disk) open(cfg Config) (err error) {
 		}
 	}()
 	if d.db, err = pebble.Open(cfg.Dir, o); err != nil {
-		if pebble.IsCorruptionError(err) {
+		if damaged(err) {
 			err = fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		return unusable(cfg.Dir, err)
 	}
 	d.lock = lock
 	return nil
+}
+
+// damaged reports whether Pebble did not open its files for what is in them. It marks only some of these errors: not that
+// a table is shorter than it was, or gone.
+func damaged(err error) bool {
+	return pebble.IsCorruptionError(err) || errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "object size mismatch")
 }
 
 // ErrDamaged says that a replica's folder cannot be read any more. Whoever owns the folder removes it: it is a copy.
@@ -154,6 +162,14 @@ func (d *disk) damage(err error) {
 		_, err = fmt.Fprintln(f, "This copy of a replica is damaged. The next start removes it and makes it anew.")
 		return errors.Join(err, f.Sync(), f.Close())
 	})
+}
+
+// found returns err, as ErrDamaged if Pebble has met damage by now.
+func (d *disk) found(err error) error {
+	if fatal := d.health.fatal(); errors.Is(fatal, ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
 }
 
 // unusable says what to do about a folder that cannot be used.
@@ -233,14 +249,14 @@ func (d *disk) state(key []byte) (state []asof.Event, size int, err error) {
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, 0, nil
 	}
-	damaged := pebble.IsCorruptionError(err)
+	broken := pebble.IsCorruptionError(err)
 	if err == nil {
 		size = len(v)
 		_, state, err = parseState(v)
-		damaged = err != nil
+		broken = err != nil
 		err = errors.Join(err, closer.Close())
 	}
-	if damaged {
+	if broken {
 		d.damage(err)
 	}
 	if err != nil {

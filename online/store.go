@@ -82,7 +82,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	pos, views, err := d.load()
 	if err != nil {
-		return nil, errors.Join(unusable(cfg.Dir, err), d.close())
+		return nil, errors.Join(unusable(cfg.Dir, d.found(err)), d.close())
 	}
 	c, err := newCache(cfg.CacheBytes)
 	if err != nil {

@@ -106,8 +106,8 @@ func (l *Log) send(ctx context.Context, stream string, msgs []*nats.Msg) (uint64
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Patience)
 	defer cancel()
-	from := l.acked.Load()
-	sure := true // that no try so far can have been stored
+	from := l.seen.Load() // a repetition lies behind it
+	sure := true          // that no try so far can have been stored
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, longestRetryPause) {
 		seq, err := l.try(ctx, stream, msgs)
 		if err == nil {
@@ -119,7 +119,7 @@ func (l *Log) send(ctx context.Context, stream string, msgs []*nats.Msg) (uint64
 		if v.broken && l.server != nil {
 			l.server.cannotWrite()
 		}
-		if stream == logName && (v.stored || v.final && !sure) {
+		if stream == logName && !errors.Is(err, ErrReplaced) && (v.stored || v.final && !sure) {
 			if seq, found := l.locate(from+1, msgs[len(msgs)-1].Header.Get(nats.MsgIdHdr)); found {
 				return seq, nil
 			}
@@ -145,11 +145,30 @@ func (l *Log) reached(stream string, seq uint64) {
 		return
 	}
 	for {
-		old := l.acked.Load()
-		if seq <= old || l.acked.CompareAndSwap(old, seq) {
+		old := l.seen.Load()
+		if seq <= old || l.seen.CompareAndSwap(old, seq) {
 			return
 		}
 	}
+}
+
+// same returns ErrReplaced if the log is not the one that was opened, or has lost what it was seen to have: a sequence that
+// it gives now was used before. It looks once after each time that the connection was lost.
+func (l *Log) same(ctx context.Context) error {
+	n := l.conn.Stats().Reconnects
+	if n == l.looked.Load() {
+		return nil
+	}
+	seen := l.seen.Load()
+	info, err := l.info(ctx, logName)
+	if err != nil {
+		return err
+	}
+	if id := info.Config.Metadata[idKey]; id != l.id || info.State.LastSeq < seen {
+		return fmt.Errorf("the log %q ends at %d, that of before is %q and was at %d: %w", id, info.State.LastSeq, l.id, seen, ErrReplaced)
+	}
+	l.looked.Store(n)
+	return nil
 }
 
 // wait waits for d; false if ctx ends before that.
@@ -172,6 +191,9 @@ func (l *Log) try(ctx context.Context, stream string, msgs []*nats.Msg) (uint64,
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	defer l.tries.add(cancel)()
+	if err := l.same(ctx); err != nil {
+		return 0, fmt.Errorf("%w: %w", errNotSent, err)
+	}
 	if n := len(msgs); n > 1 {
 		id := fmt.Sprintf("%s-b%d", l.name, l.next.Add(1)) // a batch that was begun is not continued
 		for i, m := range msgs {
@@ -189,7 +211,8 @@ func (l *Log) try(ctx context.Context, stream string, msgs []*nats.Msg) (uint64,
 	if err != nil {
 		return 0, err
 	}
-	return readAck(reply.Data, stream)
+	seq, err := readAck(reply.Data, stream)
+	return seq, cmp.Or(err, l.same(ctx)) // the connection may have been lost since
 }
 
 // tries are the requests that wait for an answer. They end when the connection does, after which none comes.
@@ -263,6 +286,8 @@ func judge(err error) verdict {
 	}
 	v := verdict{code: feature.CodeUnavailable}
 	switch {
+	case errors.Is(err, ErrReplaced):
+		v.final, v.sure, v.text = true, errors.Is(err, errNotSent), "the log was replaced by another; this process has to be started again"
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, errNotSent), errors.Is(err, nats.ErrReconnectBufExceeded):
 		v.sure = true
 	case errors.Is(err, nats.ErrConnectionClosed):

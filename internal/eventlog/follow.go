@@ -98,6 +98,7 @@ func (l *Log) follow(ctx context.Context, stream string, from uint64, fn func(me
 
 // check makes sure that the stream is the one that was opened and has what is to be read next, or will.
 func (f *follower) check(ctx context.Context) error {
+	seen := f.log.seen.Load() // before the log is asked: it grows
 	info, err := f.log.info(ctx, f.stream)
 	if err != nil {
 		return err
@@ -105,7 +106,11 @@ func (f *follower) check(ctx context.Context) error {
 	if id := info.Config.Metadata[idKey]; id != f.log.ids[f.stream] {
 		return fmt.Errorf("read stream %s: its identity is %q, it was %q: %w", f.stream, id, f.log.ids[f.stream], ErrReplaced)
 	}
-	if last := info.State.LastSeq; f.next > last+1 {
+	last := info.State.LastSeq
+	if f.stream == logName && last < seen {
+		return fmt.Errorf("read from %d: the log ends at %d, and was at %d: %w", f.next, last, seen, ErrReplaced)
+	}
+	if f.next > last+1 {
 		return fmt.Errorf("read from %d, the log ends at %d: %w", f.next, last, ErrAhead)
 	}
 	return f.reaches(info.State.FirstSeq)
@@ -209,6 +214,7 @@ func (f *follower) take(ctx context.Context, m message) error {
 	if err := f.fn(m); err != nil {
 		return err
 	}
+	f.log.reached(f.stream, f.next)
 	f.next++
 	f.last = m.meta.Timestamp
 	return nil

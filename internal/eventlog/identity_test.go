@@ -109,7 +109,7 @@ func TestReplaced(t *testing.T) {
 			publish(t, other, rows(0, 1))
 		}, eventlog.ErrReplaced},
 		"by an older copy that was written to": {func(t *testing.T, host *eventlog.Log) { restore(t, host, 2, 5) }, eventlog.ErrReplaced},
-		"by an older copy":                     {func(t *testing.T, host *eventlog.Log) { restore(t, host, 2, 2) }, eventlog.ErrAhead},
+		"by an older copy":                     {func(t *testing.T, host *eventlog.Log) { restore(t, host, 2, 2) }, eventlog.ErrReplaced},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -32,7 +32,8 @@ type Log struct {
 	several *queue            // calls whose rows take several, all or none, and those of the inbox
 	name    string            // begins the ids of this Log's messages
 	next    atomic.Uint64     // number of the next message
-	acked   atomic.Uint64     // a sequence that the log has reached: a repetition of a publish lies behind it
+	seen    atomic.Uint64     // a sequence that the log has reached, as an acknowledgement or entry said
+	looked  atomic.Uint64     // how often the connection had come back when the log was last looked at
 	tries   tries
 	breaker *breaker.Breaker
 	cancel  context.CancelFunc
@@ -105,7 +106,7 @@ func (l *Log) open(ctx context.Context) error {
 	l.id, l.before = log[idKey], log[beforeKey]
 	l.ids = map[string]string{logName: l.id, deadName: dead[idKey], inboxName: inbox[idKey]}
 	_, last, err := l.Bounds(ctx)
-	l.acked.Store(last)
+	l.seen.Store(last)
 	return err
 }
 

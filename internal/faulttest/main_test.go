@@ -9,7 +9,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil { // whatever the processors: these tests wait most of the time
+	if err := flag.Set("test.parallel", "6"); err != nil { // whatever the processors: these tests wait most of the time
 		panic(err)
 	}
 	chtest.Main(m)

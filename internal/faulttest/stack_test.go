@@ -5,14 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/lockstepfs/lockstep/api"
 	"github.com/lockstepfs/lockstep/internal/chtest"
@@ -64,7 +62,7 @@ type stack struct {
 	cfg        node.Config
 	clickhouse *proxy
 	nats       *proxy
-	natsURL    string      // past the proxy
+	server     *natsServer // behind that proxy
 	conn       driver.Conn // of the test itself
 	said       *said
 
@@ -72,37 +70,42 @@ type stack struct {
 	stop   context.CancelFunc
 	ended  chan error
 	client *sdk.Client
+	kept   bool    // it is started again when it ends
+	ends   []error // of the nodes that ended by themselves
 
-	mu    sync.Mutex
-	acked map[string]map[int64]bool // by source, the numbers of the rows that were acknowledged
-	next  int64
-	last  map[string]int64 // by source and user, the newest number that was acknowledged
+	acked map[string][]row // by source, the rows that were acknowledged, in order
+	next  int64            // number of the next row
 }
 
 // newStack starts the servers and a node.
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	s := &stack{t: t, said: &said{}, acked: map[string]map[int64]bool{"clicks": {}, "orders": {}, "visits": {}}, last: map[string]int64{}}
+	s := &stack{t: t, said: &said{}, acked: map[string][]row{}}
 	engine := chtest.Engine(t)
 	database := chtest.Database(t, engine)
 	s.conn = chtest.Open(t, engine, database)
 	s.clickhouse = startProxy(t, serveEngine(t))
-	s.natsURL = "nats://" + startNATS(t, filepath.Join(t.TempDir(), "nats"))
-	s.nats = startProxy(t, strings.TrimPrefix(s.natsURL, "nats://"))
+	s.server = startNATS(t)
+	s.nats = startProxy(t, s.server.addr())
 	s.cfg = node.Config{
 		Data: t.TempDir(), Listen: "127.0.0.1:0", NATS: "nats://" + s.nats.addr(), ClickHouse: "http://" + s.clickhouse.addr() + "/" + database,
-		AllowSQL: true, CacheBytes: 16 << 20, LogBytes: 256 << 20, Patience: time.Second, Logger: slog.New(slog.NewTextHandler(s.said, nil)),
+		AllowSQL: true, CacheBytes: 16 << 20, LogBytes: 256 << 20, Patience: 4 * time.Second, Logger: slog.New(slog.NewTextHandler(s.said, nil)),
 	}
 	s.start()
-	if _, err := s.client.Apply(s.within(), api.RegistryRequest{Files: map[string]string{"all.yaml": definitions}}); err != nil {
-		t.Fatal(err)
-	}
+	s.define()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(s.said.tail())
+			t.Log(s.said.tail(), s.ends)
 		}
 	})
 	return s
+}
+
+func (s *stack) define() {
+	s.t.Helper()
+	if _, err := s.client.Apply(s.within(), api.RegistryRequest{Files: map[string]string{"all.yaml": definitions}}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // serveEngine lets the engine be reached over TCP and returns where.
@@ -123,27 +126,6 @@ func serveEngine(t *testing.T) string {
 		}
 	})
 	return listener.Addr().String()
-}
-
-// startNATS runs a NATS server that syncs every message and returns its address.
-func startNATS(t *testing.T, dir string) string {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, SyncAlways: true, MaxPayload: 8 << 20, NoSigs: true, NoLog: true,
-		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 40,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the NATS server is not ready")
-	}
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	return s.Addr().String()
 }
 
 // start starts the node and waits until it is ready.
@@ -175,14 +157,8 @@ func (s *stack) tryStart() (err error) {
 
 // end stops the node and returns what Run returned.
 func (s *stack) end() error {
-	s.stop()
-	return s.wait()
-}
-
-// wait waits until the node has ended.
-func (s *stack) wait() error {
 	defer s.client.Close()
-	defer s.stop()
+	s.stop()
 	ended := s.ended
 	s.ended = nil
 	select {
@@ -190,6 +166,30 @@ func (s *stack) wait() error {
 		return err
 	case <-time.After(patience):
 		return errors.New("the node does not end")
+	}
+}
+
+// keep has a node that ends by itself started again from now on, as what supervises processes does.
+func (s *stack) keep() { s.kept = true }
+
+// revive starts the node again if it has ended and is kept.
+func (s *stack) revive() {
+	s.t.Helper()
+	if !s.kept {
+		return
+	}
+	select {
+	case err := <-s.ended:
+		s.ends = append(s.ends, err)
+		s.stop()
+		_ = s.client.Close()
+		s.ended = nil
+	default:
+	}
+	if s.ended == nil {
+		if err := s.tryStart(); err != nil {
+			s.ends = append(s.ends, err)
+		}
 	}
 }
 
@@ -203,7 +203,10 @@ func (s *stack) eventually(what string, ok func() bool) {
 	s.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for ctx := s.within(); !ok(); {
+	for ctx := s.within(); ; {
+		if s.revive(); s.ended != nil && ok() {
+			return
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

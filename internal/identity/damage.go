@@ -3,7 +3,9 @@ package identity
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -14,6 +16,17 @@ var ErrDamaged = errors.New("the index of ids on disk is damaged")
 
 // damagedName is the file that says so in the folder.
 const damagedName = "DAMAGED"
+
+// met reports whether the index could not be opened for what is in its files. Pebble marks only some of these errors: not
+// that a table is shorter than it was, or gone.
+func (x *Index) met(err error) bool {
+	select {
+	case <-x.damaged:
+		return true
+	default:
+	}
+	return pebble.IsCorruptionError(err) || errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "object size mismatch")
+}
 
 // damage ends Publisher.Run, and leaves a note for the next start, which makes the index anew.
 func (x *Index) damage(cfg Config, i pebble.DataCorruptionInfo) {

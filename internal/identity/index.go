@@ -86,7 +86,7 @@ func Open(cfg Config) (*Index, error) {
 		return nil, unusable(cfg.Dir, fmt.Errorf("%w: it was found so in the last run", ErrDamaged))
 	}
 	if err := x.open(cfg); err != nil {
-		if pebble.IsCorruptionError(err) {
+		if x.met(err) {
 			err = fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		return nil, unusable(cfg.Dir, err)
