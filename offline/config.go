@@ -50,6 +50,9 @@ var schemes = []string{"clickhouse", "http", "https"}
 // longestQuery bounds how long the driver waits for the next bytes of an answer; contexts end queries earlier.
 const longestQuery = 24 * time.Hour
 
+// longestSQL is the most bytes of a query: views may have many windows.
+const longestSQL = 8 << 20
+
 // options are what the driver needs; the database is set already.
 func (c *Config) options() (*clickhouse.Options, error) {
 	var o *clickhouse.Options
@@ -83,7 +86,7 @@ func (c *Config) options() (*clickhouse.Options, error) {
 		o.Settings = clickhouse.Settings{}
 	}
 	maps.Copy(o.Settings, map[string]any{
-		"async_insert": 0, "max_partitions_per_insert_block": 0, "cancel_http_readonly_queries_on_client_close": 1,
+		"async_insert": 0, "max_partitions_per_insert_block": 0, "max_query_size": longestSQL, "cancel_http_readonly_queries_on_client_close": 1,
 	})
 	return o, nil
 }

@@ -38,9 +38,9 @@ type arrived struct {
 }
 
 func (s *Store) arrived(ctx context.Context, src *feature.Source, of readOf) (*arrived, error) {
-	of.columns = make([]string, len(src.Columns))
+	of.inputs = make([]feature.Input, len(src.Columns))
 	for i, f := range src.Columns {
-		of.columns[i] = f.Name
+		of.inputs[i].Column = f.Name
 	}
 	e, err := s.visible(ctx, src, of)
 	if err != nil {

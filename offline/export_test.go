@@ -2,6 +2,7 @@ package offline
 
 import (
 	"context"
+	"errors"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
@@ -9,7 +10,7 @@ import (
 // Statements renders every statement that reads events of a view, by the name of its template, for the golden files.
 func Statements(src *feature.Source, v *feature.View, imported bool) (map[string]string, error) {
 	read := func() *events {
-		e, err := newEvents(src, v.Keys, v.Columns())
+		e, err := newEvents(src, v.Keys, v.Inputs())
 		if err != nil {
 			panic(err)
 		}
@@ -51,6 +52,33 @@ func Statements(src *feature.Source, v *feature.View, imported bool) (map[string
 		}
 	}
 	return out, nil
+}
+
+// WindowStatements renders what computes the view's windows.
+func WindowStatements(src *feature.Source, v *feature.View, imported bool) (map[string]string, error) {
+	var features []int
+	for f := range v.Features {
+		features = append(features, f)
+	}
+	p, err := newWindowPlan(v, features, func(in feature.Input) (feature.Type, error) { return inputType(src, in) })
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEvents(src, v.Keys, p.inputs())
+	if err != nil {
+		return nil, err
+	}
+	e.at(1, nil)
+	e.Order = order(src, v.Keys, imported)
+	var keys []spineKey
+	for i := range v.Keys {
+		keys = append(keys, spineKey{quote(spineColumn(i)), "assumeNotNull(" + quote(spineColumn(i)) + ")"})
+	}
+	q := newWindowQuery(src, e, p, windowAsk{item: &feature.Item{View: v}, spine: quote("tmp_spine_1"), keys: keys, onlyKeys: imported})
+	q.Ranked = imported
+	ranges, err := q.ranges()
+	lives, also := q.lives()
+	return map[string]string{"window_ranges.sql": ranges, "window_lives.sql": lives}, errors.Join(err, also)
 }
 
 // Unfinish makes a copy look as if its process had died before its last step.

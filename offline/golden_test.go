@@ -2,6 +2,7 @@ package offline_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,7 +27,16 @@ func TestStatements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for folder, statements := range map[string]map[string]string{"full": full, "plain": plain} {
+	windows, err := offline.WindowStatements(trips, windowsView(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, err := offline.WindowStatements(plainSource, countsView(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(counts, "window_lives.sql") // it has none
+	for folder, statements := range map[string]map[string]string{"full": full, "plain": plain, "windows": windows, "counts": counts} {
 		for name, got := range statements {
 			file := filepath.Join("testdata", "golden", folder, name)
 			if *rewrite {
@@ -57,4 +67,35 @@ func plainView() *feature.View {
 	return &feature.View{Name: "v", Version: 1, Entity: user, Keys: []string{"k"}, Source: "bench", History: feature.DefaultHistory, Features: []feature.Feature{
 		{Name: "f", Latest: "f", Type: feature.Float64, TTL: 30 * feature.Day}, {Name: "n", Latest: "n", Type: feature.Int64},
 	}}
+}
+
+// windowsView has windows of every kind.
+func windowsView() *feature.View {
+	v := newCatalog().Views[1]
+	v.Features = nil
+	for i, w := range []feature.Window{
+		{Operator: "count", Input: "*", Width: 7 * feature.Day},
+		{Operator: "avg", Input: "tie", Width: 7 * feature.Day, Where: "late"},
+		{Operator: "stddev_pop", Input: "price"},
+		{Operator: "max", Input: "price", Width: feature.Day, Hop: feature.Hour},
+		{Operator: "last", Input: "note", Width: 7 * feature.Day},
+		{Operator: "last_n", Input: "note", N: 5, Width: 7 * feature.Day},
+		{Operator: "top_k", Input: "note", N: 3, Width: 7 * feature.Day},
+		{Operator: "approx_quantile", Input: "price", Quantile: 0.9, Precision: 7, Width: 7 * feature.Day},
+		{Operator: "count_distinct", Input: "note", Width: feature.Day, Hop: feature.Hour},
+		{Operator: "approx_count_distinct", Input: "tie", Precision: 11},
+	} {
+		v.Features = append(v.Features, feature.Feature{Name: fmt.Sprintf("w%d", i), Window: &w})
+	}
+	return v
+}
+
+// countsView has windows that need running counts and sums alone.
+func countsView() *feature.View {
+	v := plainView()
+	v.Features = []feature.Feature{
+		{Name: "count", Window: &feature.Window{Operator: "count", Input: "*", Width: feature.Day}, Type: feature.Int64},
+		{Name: "sum", Window: &feature.Window{Operator: "sum", Input: "n", Width: feature.Day}, Type: feature.Int64},
+	}
+	return v
 }

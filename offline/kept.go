@@ -13,12 +13,14 @@ import (
 	"github.com/lockstepfs/lockstep/internal/wire"
 )
 
-// Kept returns the view's clock over events, and those of them that a replica keeps (rule C4): all events visible at cut
-// when generation is 0, else the imported events of that generation alone, recorded in the log or not. The clock is
-// asof.NoClock when there is none. The rows come key by key in no promised order, are read while the sequence is ranged
-// over, and end with an error when reading fails; the sequence can be ranged over once.
+// Kept returns the view's clock over events, and those of them that a replica keeps (rule C4): of all events visible at cut
+// when generation is 0, else of the imported events of that generation alone, recorded in the log or not. The clock is
+// asof.NoClock when there is none. Values are in the order of View.Inputs. For a view with windows the events are all that
+// some window sees, and those from which row features are read; else one for each event time. The rows come key by key in
+// no promised order, are read while the sequence is ranged over, and end with an error when reading fails; the sequence can
+// be ranged over once.
 func (s *Store) Kept(ctx context.Context, v *feature.View, src *feature.Source, cut feature.Cut, generation uint64) (clock feature.Time, rows iter.Seq2[asof.Kept, error], err error) {
-	e, err := s.visible(ctx, src, readOf{edition: v.Edition.Number, cut: cut, generation: generation, keys: v.Keys, columns: v.Columns()})
+	e, err := s.visible(ctx, src, readOf{edition: v.Edition.Number, cut: cut, generation: generation, keys: v.Keys, inputs: v.Inputs()})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -32,7 +34,8 @@ func (s *Store) Kept(ctx context.Context, v *feature.View, src *feature.Source, 
 	}
 	k.doing = "read the history of " + v.Ref().String()
 	keep := asof.Keep(clock, v.History, v.Delay)
-	k.args = append(e.params(), clickhouse.Named("keep", int64(max(keep, feature.MinTime-1))))
+	k.args = append(e.params(), clickhouse.Named("keep", int64(max(keep, feature.MinTime-1))),
+		clickhouse.Named("from", int64(max(asof.KeepFrom(v, keep), feature.MinTime-1))))
 	return clock, func(yield func(asof.Kept, error) bool) { s.streamKept(ctx, k, yield) }, nil
 }
 
@@ -55,14 +58,14 @@ func (s *Store) clock(ctx context.Context, e *events) (feature.Time, error) {
 type keptQuery struct {
 	query
 	view     *feature.View
-	values   int      // columns of the view, the first ones of a row
+	values   int      // inputs of the view, the first ones of a row
 	tiebreak int      // column of the row that holds the tiebreak, or -1
 	ordered  []int    // columns of the row in order of name, for imported events
 	names    []string // of those
 	types    []feature.Type
 }
 
-// newKeptQuery selects the view's columns, then the tiebreak, then, where imported events are among them, all columns of
+// newKeptQuery selects the view's inputs, then the tiebreak, then, where imported events are among them, all columns of
 // the source in order of name.
 func newKeptQuery(e *events, src *feature.Source, v *feature.View) (*keptQuery, error) {
 	k := &keptQuery{view: v, values: len(e.Columns), tiebreak: -1}
@@ -77,7 +80,10 @@ func newKeptQuery(e *events, src *feature.Source, v *feature.View) (*keptQuery, 
 		}
 	}
 	k.types = e.types()
-	sql, err := text("kept.sql", e)
+	sql, err := text("kept.sql", struct {
+		*events
+		Windowed, Latest bool
+	}{e, v.Windowed(), slices.ContainsFunc(v.Features, func(f feature.Feature) bool { return f.Window == nil })})
 	k.sql = sql
 	return k, err
 }

@@ -18,10 +18,10 @@ import (
 func (s *Store) Lookup(ctx context.Context, l *feature.Lookup, cut feature.Cut) (*feature.Answer, error) {
 	ctx, cancel := inTime(ctx, s.cfg.Patience)
 	defer cancel()
-	found := make([]map[string]*latest, len(l.Plan.Items))
+	found := make([]map[string]*seen, len(l.Plan.Items))
 	for i := range l.Plan.Items {
 		var err error
-		if found[i], err = s.lookupItem(ctx, l, &l.Plan.Items[i], cut); err != nil {
+		if found[i], err = s.lookupItem(ctx, l, i, cut); err != nil {
 			return nil, err
 		}
 	}
@@ -31,43 +31,41 @@ func (s *Store) Lookup(ctx context.Context, l *feature.Lookup, cut feature.Cut) 
 	for row := range l.Rows() {
 		for _, slot := range l.Plan.Slots {
 			it := &l.Plan.Items[slot.Item]
-			var newest *latest
+			var of *seen
 			if key := keys[slot.Item](row); !key.HasNull() {
 				buf = wire.AppendKey(buf[:0], key)
-				newest = found[slot.Item][string(buf)]
+				if of = found[slot.Item][string(buf)]; of == nil {
+					of = &seen{}
+				}
 			}
-			a.Cells = append(a.Cells, newest.cell(it.View, slot.Feature, asof.Hi(l.At, it.View.Delay)))
+			a.Cells = append(a.Cells, of.cell(it.View, slot.Feature, asof.Hi(l.At, it.View.Delay)))
 		}
 	}
 	return a, nil
 }
 
-// latest is the newest event that a read sees, for one key of one view.
-type latest struct {
-	event  asof.Event
-	column []int // for each feature of the view the place of its column in event.Values
+// seen is what a read sees of one key of one view.
+type seen struct {
+	newest  *asof.Event     // nil: none
+	column  []int           // for each feature of the view the place of its input in newest.Values
+	windows []feature.Value // by feature; nil: no events
 }
 
-// cell makes the answer of it; a nil latest is a key without events.
-func (n *latest) cell(v *feature.View, f int, hi feature.Time) feature.Cell {
-	if n == nil {
-		return asof.Latest(&v.Features[f], nil, feature.Value{}, hi)
+// cell makes the answer of it; nil is a key with a NULL part (rule K3).
+func (n *seen) cell(v *feature.View, f int, hi feature.Time) feature.Cell {
+	def := &v.Features[f]
+	switch {
+	case n != nil && def.Window != nil && n.windows != nil:
+		return asof.Windowed(def, n.windows[f])
+	case n != nil && def.Window != nil:
+		return asof.Windowed(def, overNothing(def))
+	case n == nil:
+		return asof.Unkeyed(def)
+	case n.newest == nil:
+		return asof.Latest(def, nil, feature.Value{}, hi)
+	default:
+		return asof.Latest(def, n.newest, n.newest.Values[n.column[f]], hi)
 	}
-	return asof.Latest(&v.Features[f], &n.event, n.event.Values[n.column[f]], hi)
-}
-
-// featureColumns gives for each feature of the view the place of its column in View.Columns.
-func featureColumns(v *feature.View) []int {
-	names := v.Columns()
-	at := make([]int, len(v.Features))
-	for i, f := range v.Features {
-		for j, name := range names {
-			if name == f.Latest {
-				at[i] = j
-			}
-		}
-	}
-	return at
 }
 
 // itemKeys returns for each item of the plan a function from a row to its key in that item's view.
@@ -92,47 +90,100 @@ func itemKeys(l *feature.Lookup) []func(row int) feature.Key {
 // keysTable is the name under which a query sees the keys that are asked for.
 const keysTable = "_keys"
 
-// lookupItem returns the newest event of each key, by the key's bytes.
-func (s *Store) lookupItem(ctx context.Context, l *feature.Lookup, it *feature.Item, cut feature.Cut) (map[string]*latest, error) {
+// lookupItem returns what the read sees of each key, by the key's bytes.
+func (s *Store) lookupItem(ctx context.Context, l *feature.Lookup, item int, cut feature.Cut) (map[string]*seen, error) {
+	it := &l.Plan.Items[item]
 	hi := asof.Hi(l.At, it.View.Delay)
 	src, err := s.known(ctx, it.View.Source)
 	if src == nil || err != nil || hi < feature.MinTime {
 		return nil, err
 	}
-	asked, err := askedKeys(l, it)
-	if asked == nil || err != nil {
+	asked, err := newAskedKeys(l, item)
+	if len(asked.keys) == 0 || err != nil {
 		return nil, err
 	}
-	e, err := s.visible(ctx, src, readOf{edition: it.View.Edition.Number, cut: cut, keys: it.View.Keys, columns: it.View.Columns()})
-	if err != nil {
-		return nil, err
+	ctx = clickhouse.Context(ctx, clickhouse.WithExternalTable(asked.table), clickhouse.WithSettings(clickhouse.Settings{"readonly": 2}))
+	found := map[string]*seen{}
+	for _, key := range asked.keys {
+		found[key] = &seen{}
 	}
-	sql, err := text("lookup.sql", e)
-	if err != nil {
-		return nil, err
-	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithExternalTable(asked), clickhouse.WithSettings(clickhouse.Settings{"readonly": 2}))
-	found := map[string]*latest{}
-	at := featureColumns(it.View)
-	key, into := newKey(it.View.Entity.Key)
-	var eventTime int64
-	row, intoRow := newCells(e.types())
-	into = append(append(into, &eventTime), intoRow...)
-	q := query{"look up " + it.View.Ref().String(), sql, append(e.params(), clickhouse.Named("hi", int64(min(hi, feature.MaxTime))))}
-	err = s.each(ctx, q, func(rows driver.Rows) error {
-		if err := rows.Scan(into...); err != nil {
-			return err
+	latest, windows := askedFeatures(l.Plan, item)
+	if len(latest) > 0 {
+		if err := s.lookupLatest(ctx, lookupOf{l.At, it, src, cut}, found); err != nil {
+			return nil, err
 		}
-		n := &latest{column: at, event: row.event(eventTime)}
-		found[string(wire.AppendKey(nil, keyOf(key)))] = n
-		return nil
-	})
+	}
+	if len(windows) > 0 {
+		err = s.lookupWindows(ctx, lookupOf{l.At, it, src, cut}, windows, asked.keys, found)
+	}
 	return found, err
 }
 
+// lookupOf is one item of a read.
+type lookupOf struct {
+	at   feature.Time
+	item *feature.Item
+	src  *feature.Source
+	cut  feature.Cut
+}
+
+// lookupLatest finds the newest event of each key.
+func (s *Store) lookupLatest(ctx context.Context, l lookupOf, found map[string]*seen) error {
+	v := l.item.View
+	inputs, at := latestInputs(v)
+	e, err := s.visible(ctx, l.src, readOf{edition: v.Edition.Number, cut: l.cut, keys: v.Keys, inputs: inputs})
+	if err != nil {
+		return err
+	}
+	sql, err := text("lookup.sql", e)
+	if err != nil {
+		return err
+	}
+	key, into := newKey(v.Entity.Key)
+	var eventTime int64
+	row, intoRow := newCells(e.types())
+	into = append(append(into, &eventTime), intoRow...)
+	hi := asof.Hi(l.at, v.Delay)
+	q := query{"look up " + v.Ref().String(), sql, append(e.params(), clickhouse.Named("hi", int64(min(hi, feature.MaxTime))))}
+	return s.each(ctx, q, func(rows driver.Rows) error {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		n := found[string(wire.AppendKey(nil, keyOf(key)))]
+		n.newest, n.column = row.event(eventTime), at
+		return nil
+	})
+}
+
+// lookupWindows computes the windows of each key: the keys are a spine of one instant.
+func (s *Store) lookupWindows(ctx context.Context, l lookupOf, features []int, keys []string, found map[string]*seen) error {
+	var columns []spineKey
+	for i, f := range l.item.View.Entity.Key {
+		c := spineKey{keyColumn(i), keyColumn(i)}
+		if f.Type.Kind == feature.KindBool {
+			c.Expr = "toInt64(" + c.Expr + ")"
+		}
+		columns = append(columns, c)
+	}
+	q, err := s.windowQuery(ctx, l.src, windowAsk{
+		item: l.item, features: features, cut: l.cut, first: l.at, last: l.at, spine: keysTable, keys: columns, onlyKeys: true,
+	})
+	if err != nil {
+		return err
+	}
+	values, err := s.windowsAt(ctx, q, l.item, len(keys))
+	if err != nil {
+		return err
+	}
+	for i, key := range keys {
+		found[key].windows = values[i]
+	}
+	return nil
+}
+
 // event returns the row as an event whose position is its time alone; the query has chosen by the rest.
-func (c *cells) event(eventTime int64) asof.Event {
-	e := asof.Event{Deleted: c.flags[0]&flagDeleted != 0, Values: make([]feature.Value, len(c.vars))}
+func (c *cells) event(eventTime int64) *asof.Event {
+	e := &asof.Event{Deleted: c.flags[0]&flagDeleted != 0, Values: make([]feature.Value, len(c.vars))}
 	e.EventTime = feature.Time(eventTime)
 	for i := range c.vars {
 		e.Values[i] = c.value(i)
@@ -140,18 +191,21 @@ func (c *cells) event(eventTime int64) asof.Event {
 	return e
 }
 
-// askedKeys is the distinct keys of a lookup without NULL parts as a table, or nil when there is none.
-func askedKeys(l *feature.Lookup, it *feature.Item) (*ext.Table, error) {
-	var columns []func(*ext.Table) error
-	for i, f := range it.View.Entity.Key {
+// askedKeys is the distinct keys of a lookup without NULL parts: their bytes, and a table of them, numbered.
+type askedKeys struct {
+	keys  []string
+	table *ext.Table
+}
+
+func newAskedKeys(l *feature.Lookup, item int) (asked askedKeys, err error) {
+	columns := []func(*ext.Table) error{ext.Column("_rid", "UInt64"), ext.Column("_t", "Int64")}
+	for i, f := range l.Plan.Items[item].View.Entity.Key {
 		columns = append(columns, ext.Column(keyColumn(i), column.Type(scalarType(f.Type.Kind, true))))
 	}
-	table, err := ext.NewTable(keysTable, columns...)
-	if err != nil {
-		return nil, failure("make a table of keys", err)
+	if asked.table, err = ext.NewTable(keysTable, columns...); err != nil {
+		return asked, failure("make a table of keys", err)
 	}
-	i := indexItem(l.Plan, it)
-	keyOf := itemKeys(l)[i]
+	keyOf := itemKeys(l)[item]
 	seen := map[string]bool{}
 	for row := range l.Rows() {
 		key := keyOf(row)
@@ -160,24 +214,13 @@ func askedKeys(l *feature.Lookup, it *feature.Item) (*ext.Table, error) {
 		}
 		if b := string(wire.AppendKey(nil, key)); !seen[b] {
 			seen[b] = true
-			if err := table.Append(goValues(key)...); err != nil {
-				return nil, failure("make a table of keys", err)
+			if err := asked.table.Append(append([]any{uint64(len(asked.keys)), int64(l.At)}, goValues(key)...)...); err != nil {
+				return asked, failure("make a table of keys", err)
 			}
+			asked.keys = append(asked.keys, b)
 		}
 	}
-	if len(seen) == 0 {
-		return nil, nil
-	}
-	return table, nil
-}
-
-func indexItem(p *feature.Plan, it *feature.Item) int {
-	for i := range p.Items {
-		if &p.Items[i] == it {
-			return i
-		}
-	}
-	return -1
+	return asked, nil
 }
 
 // goValues are the parts of a key as the driver takes them.

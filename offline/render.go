@@ -13,7 +13,7 @@ var queries embed.FS
 // text renders a template of sql/. Everything in data that is an identifier or an expression was made by quote and by
 // functions of this package, never taken from a request.
 func text(name string, data any) (string, error) {
-	t, err := template.New(name).Funcs(template.FuncMap{"join": strings.Join}).ParseFS(queries, "sql/visible.sql", "sql/copy_parts.sql", "sql/"+name)
+	t, err := template.New(name).Funcs(template.FuncMap{"join": strings.Join}).ParseFS(queries, "sql/visible.sql", "sql/copy_parts.sql", "sql/window_parts.sql", "sql/"+name)
 	if err != nil {
 		return "", fmt.Errorf("read the query %s: %w", name, err)
 	}

@@ -170,14 +170,17 @@ func keyTypes(key []feature.Field) []feature.Type {
 }
 
 // newKey returns variables for the parts of a key, and pointers to them for Scan.
-func newKey(key []feature.Field) ([]variable, []any) {
-	parts := make([]variable, len(key))
-	into := make([]any, len(key))
-	for i, t := range keyTypes(key) {
-		parts[i].typ = t
-		into[i] = parts[i].pointer()
+func newKey(key []feature.Field) ([]variable, []any) { return newVariables(keyTypes(key)) }
+
+// newVariables returns variables of the types given, and pointers to them for Scan.
+func newVariables(types []feature.Type) ([]variable, []any) {
+	vars := make([]variable, len(types))
+	into := make([]any, len(types))
+	for i, t := range types {
+		vars[i].typ = t
+		into[i] = vars[i].pointer()
 	}
-	return parts, into
+	return vars, into
 }
 
 func keyOf(parts []variable) feature.Key {

@@ -19,7 +19,9 @@ type spine struct {
 	table  string // not quoted
 	fields []feature.Field
 	keys   []spineKey // for each of the plan's keys
+	at     []int      // for each of the plan's keys its place among the fields
 	rows   uint64
+	first  feature.Time // least time
 	last   feature.Time // greatest time
 }
 
@@ -89,8 +91,9 @@ func (sp *spine) create(ctx context.Context, converted []stagedColumn) error {
 	return failure("stage the spine", sp.store.conn.Exec(ctx, sql))
 }
 
-// useKeys makes sp.keys: for each of the plan's keys the name of its column.
-func (sp *spine) useKeys(plan *feature.Plan, columns []string) {
+// useKeys makes sp.keys: for each of the plan's keys the name of its column, and its place among the fields.
+func (sp *spine) useKeys(plan *feature.Plan, columns []string, at []int) {
+	sp.at = at
 	for i, f := range plan.Keys {
 		name := quote(columns[i])
 		expr := "assumeNotNull(" + name + ")"
@@ -147,6 +150,7 @@ func (sp *spine) stager(ctx context.Context, ask *Training, fields []feature.Fie
 		return nil, err
 	}
 	sp.fields, sp.last = slices.Clone(fields), feature.MinTime
+	sp.first = feature.MaxTime
 	st := &stager{sp: sp, plan: ask.Plan, layout: at}
 	var converted []stagedColumn
 	var names []string
@@ -160,7 +164,7 @@ func (sp *spine) stager(ctx context.Context, ask *Training, fields []feature.Fie
 		}
 		names = append(names, name)
 	}
-	sp.useKeys(ask.Plan, names)
+	sp.useKeys(ask.Plan, names, at.keys)
 	st.reset()
 	return st, sp.create(ctx, converted)
 }
@@ -209,7 +213,7 @@ func (st *stager) addTimes(c *feature.Column, first uint64) error {
 			return st.badRow(first+uint64(i), st.layout.time, "the time of a spine row must not be NULL")
 		}
 		st.times = append(st.times, int64(v.Time()))
-		st.sp.last = max(st.sp.last, v.Time())
+		st.sp.first, st.sp.last = min(st.sp.first, v.Time()), max(st.sp.last, v.Time())
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (sp *spine) stageSQL(ctx context.Context, ask *Training) error {
 	for _, i := range at.keys {
 		names = append(names, spineColumn(i))
 	}
-	sp.useKeys(ask.Plan, names)
+	sp.useKeys(ask.Plan, names, at.keys)
 	return sp.measure(ctx, at)
 }
 
@@ -146,27 +146,27 @@ func (sp *spine) checkTypes(ask *Training, at layout) error {
 	return nil
 }
 
-// measure reads the number of rows and the greatest time, and refuses rows without a valid time.
+// measure reads the number of rows, the least and the greatest time, and refuses rows without a valid time.
 func (sp *spine) measure(ctx context.Context, at layout) error {
 	sql, err := text("spine_measure.sql", struct{ Table, Time string }{quote(sp.table), spineColumn(at.time)})
 	if err != nil {
 		return err
 	}
-	var bad, first uint64
-	var last int64
+	var bad, badRow uint64
+	var first, last int64
 	err = sp.store.conn.QueryRow(ctx, sql, clickhouse.Named("min", int64(feature.MinTime)), clickhouse.Named("max", int64(feature.MaxTime))).
-		Scan(&sp.rows, &last, &bad, &first)
+		Scan(&sp.rows, &first, &last, &bad, &badRow)
 	if err != nil {
 		return failure("measure the spine", err)
 	}
 	if bad > 0 {
-		row := int(first)
+		row := int(badRow)
 		return &feature.Error{
 			Code: feature.CodeInvalid, Message: "the spine has a bad row (rows count from 0)",
 			Details: []feature.Detail{{Row: &row, Field: sp.fields[at.time].Name, Message: "the time of a spine row must not be NULL, and lie in the years 1900 to 2299"}},
 		}
 	}
-	sp.last = max(feature.MinTime, feature.Time(last))
+	sp.first, sp.last = max(feature.MinTime, feature.Time(first)), max(feature.MinTime, feature.Time(last))
 	return nil
 }
 
@@ -199,7 +199,7 @@ func (sp *spine) stageKeys(ctx context.Context, ask *Training) error {
 	for i := range ask.Plan.Keys {
 		names = append(names, spineColumn(i))
 	}
-	sp.useKeys(ask.Plan, names)
+	sp.useKeys(ask.Plan, names, at.keys)
 	return sp.measure(ctx, at)
 }
 

@@ -115,7 +115,7 @@ func testTrain(t *testing.T, r draw, w *world) {
 
 func checkSet(t *testing.T, w *world, plan *feature.Plan, spine *feature.Batch, rows []oracle.SpineRow, got *feature.Batch, clock feature.Clock, cut feature.Cut) {
 	t.Helper()
-	cells := w.oracle.Train(plan, rows, clock, oracle.Cut(cut.Seq))
+	cells, slack := w.oracle.Train(plan, rows, clock, oracle.Cut(cut.Seq))
 	for i := range spine.Rows {
 		row := got.Row(i)
 		for c, want := range spine.Row(i) {
@@ -124,7 +124,8 @@ func checkSet(t *testing.T, w *world, plan *feature.Plan, spine *feature.Batch, 
 			}
 		}
 		for c, name := range plan.Names {
-			if have, want := row[len(spine.Fields)+c], cells[i*len(plan.Names)+c].Value; !have.Equal(want) {
+			at := i*len(plan.Names) + c
+			if have, want := row[len(spine.Fields)+c], cells[at].Value; !near(have, want, slack[at]) {
 				t.Fatalf("clock %v, row %d at %d: %s = %v, want %v", clock, i, int64(rows[i].At), name, have, want)
 			}
 		}

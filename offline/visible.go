@@ -60,8 +60,8 @@ type valueColumn struct {
 	Zero  string // a value of the same type
 }
 
-// newEvents prepares reads of the named columns of src, by the key columns given.
-func newEvents(src *feature.Source, keys, columns []string) (*events, error) {
+// newEvents prepares reads of the inputs from src, by the key columns given.
+func newEvents(src *feature.Source, keys []string, inputs []feature.Input) (*events, error) {
 	e := &events{Table: quote(eventTable(src.Name)), EventTime: quote(src.EventTime), Deleted: "0"}
 	e.EventMicros = "toUnixTimestamp64Micro(" + e.EventTime + ")"
 	e.AvailableMicros = "toUnixTimestamp64Micro(" + availableAt + ")"
@@ -74,12 +74,12 @@ func newEvents(src *feature.Source, keys, columns []string) (*events, error) {
 		e.KeyKinds = append(e.KeyKinds, f.Type.Kind)
 		e.Keys = append(e.Keys, keyExpr(f, quote(k)))
 	}
-	for _, c := range columns {
-		f, err := field(src, c)
+	for i, in := range inputs {
+		c, err := newInputColumn(src, in, i)
 		if err != nil {
 			return nil, err
 		}
-		e.Columns = append(e.Columns, newValueColumn(f, f.Name == src.EventTime))
+		e.Columns = append(e.Columns, c)
 	}
 	if src.Deleted != "" {
 		e.Deleted = fmt.Sprintf("toUInt8(ifNull(%s, false))", quote(src.Deleted))
@@ -218,7 +218,7 @@ type readOf struct {
 	cut        feature.Cut
 	generation uint64 // only this one; 0 for all that are visible
 	keys       []string
-	columns    []string
+	inputs     []feature.Input
 }
 
 // visible prepares a read of the events that are visible at the cut.
@@ -230,7 +230,7 @@ func (s *Store) visible(ctx context.Context, src *feature.Source, r readOf) (*ev
 			return nil, err
 		}
 	}
-	e, err := newEvents(src, r.keys, r.columns)
+	e, err := newEvents(src, r.keys, r.inputs)
 	if err != nil {
 		return nil, err
 	}

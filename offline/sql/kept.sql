@@ -1,4 +1,8 @@
+{{if .Windowed -}}
+-- The events later than from{{if .Latest}}, and of each key the newest one at or before keep{{end}} (rule C4).
+{{- else -}}
 -- Of each key the newest event at or before keep, and of each later event time the newest event (rule C4).
+{{- end}}
 SELECT
 {{- range $i, $key := .Keys}}
     {{$key}} AS _k{{$i}},
@@ -14,7 +18,8 @@ SELECT
 {{- end}}
 FROM {{.Table}}
 WHERE {{template "visible" .}}
-    AND ({{.EventTime}} > fromUnixTimestamp64Micro({keep:Int64}, 'UTC')
+    AND ({{.EventTime}} > fromUnixTimestamp64Micro({from:Int64}, 'UTC')
+{{- if .Latest}}
         OR ({{join .KeyNames ", "}}, {{.EventTime}}) IN
         (
             SELECT {{join .KeyNames ", "}}, max({{.EventTime}})
@@ -22,7 +27,10 @@ WHERE {{template "visible" .}}
             WHERE {{template "visible" .}}
                 AND {{.EventTime}} <= fromUnixTimestamp64Micro({keep:Int64}, 'UTC')
             GROUP BY {{join .KeyNames ", "}}
-        ))
-ORDER BY {{join .KeyAliases ", "}}, {{.EventTime}} DESC
+        )
+{{- end}})
+ORDER BY {{join .KeyAliases ", "}}
+{{- if not .Windowed}}, {{.EventTime}} DESC
 {{- range .Order}}, {{.Expr}} DESC{{end}}
 LIMIT 1 BY {{join .KeyAliases ", "}}, _x
+{{- end}}

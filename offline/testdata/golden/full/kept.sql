@@ -29,7 +29,7 @@ SELECT
     arrayMap(_e -> toUnixTimestamp64Micro(_e), `times`) AS _v20
 FROM `events_trips`
 WHERE _seq <= {seq:UInt64} AND _gen IN {gens:Array(UInt64)} AND `a` IS NOT NULL AND `b` IS NOT NULL
-    AND (`at` > fromUnixTimestamp64Micro({keep:Int64}, 'UTC')
+    AND (`at` > fromUnixTimestamp64Micro({from:Int64}, 'UTC')
         OR (`a`, `b`, `at`) IN
         (
             SELECT `a`, `b`, max(`at`)

@@ -9,7 +9,7 @@ SELECT
     ifNull(`n`, toInt64(0)) AS _v1
 FROM `events_bench`
 WHERE _seq <= {seq:UInt64} AND _gen IN {gens:Array(UInt64)} AND `k` IS NOT NULL
-    AND (`event_time` > fromUnixTimestamp64Micro({keep:Int64}, 'UTC')
+    AND (`event_time` > fromUnixTimestamp64Micro({from:Int64}, 'UTC')
         OR (`k`, `event_time`) IN
         (
             SELECT `k`, max(`event_time`)

@@ -1,0 +1,42 @@
+package offline
+
+import (
+	"fmt"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/expr"
+)
+
+// newInputColumn is what features read of an event (rule W2): the value of a column, or for "*" the event itself, NULL
+// where the condition is not true. index tells the conditions of one query apart.
+func newInputColumn(src *feature.Source, in feature.Input, index int) (valueColumn, error) {
+	c := valueColumn{Field: feature.Field{Name: in.Column, Type: feature.Bool}, Expr: "toInt64(1)", Null: "0", Zero: zero(feature.Bool)}
+	if in.Column != feature.AnyEvent {
+		f, err := field(src, in.Column)
+		if err != nil {
+			return c, err
+		}
+		c = newValueColumn(f, f.Name == src.EventTime)
+	}
+	if in.Where == "" {
+		return c, nil
+	}
+	where, err := expr.Parse(in.Where, func(name string) (feature.Type, bool) {
+		f, err := field(src, name)
+		return f.Type, err == nil
+	})
+	if err != nil {
+		return c, fmt.Errorf("where of %s: %w", in.Column, err)
+	}
+	sql, err := where.SQL(fmt.Sprintf("_in%d_", index), func(name string) string {
+		if name == src.EventTime {
+			return "toNullable(" + quote(name) + ")"
+		}
+		return quote(name)
+	})
+	if err != nil {
+		return c, fmt.Errorf("where of %s: %w", in.Column, err)
+	}
+	c.Null = fmt.Sprintf("NOT ifNull(%s, false) OR (%s)", sql, c.Null)
+	return c, nil
+}

@@ -1,0 +1,122 @@
+package offline
+
+import (
+	"context"
+	"errors"
+
+	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/agg"
+)
+
+// windowStream reads what the windows of each spine row hold, for one item. Rows with a NULL key are not in it.
+type windowStream struct {
+	view   *feature.View
+	plan   *windowPlan
+	ranges *ridStream // nil where there are no columns of the kind
+	lives  *ridStream
+	row    windowRow
+}
+
+// newWindowStream prepares the queries for the window features given; without a source, whose events they would see, there
+// are none.
+func (t *TrainingSet) newWindowStream(ctx context.Context, src *feature.Source, it *feature.Item, features []int) (*windowStream, error) {
+	if src == nil {
+		return &windowStream{view: it.View}, nil
+	}
+	rows, err := t.store.eventRows(ctx, src.Name)
+	if err != nil {
+		return nil, err
+	}
+	q, err := t.store.windowQuery(ctx, src, windowAsk{
+		item: it, features: features, cut: t.ask.Cut, first: t.spine.first, last: t.spine.last,
+		spine: quote(t.spine.table), keys: t.spineKeys(it), onlyKeys: rows > sparse*t.spine.rows,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return q.stream(it)
+}
+
+// stream is a reader of the queries, not yet opened.
+func (q *windowQuery) stream(it *feature.Item) (*windowStream, error) {
+	s := &windowStream{view: it.View, plan: q.Plan}
+	ranges, err := q.ranges()
+	if err != nil {
+		return nil, err
+	}
+	lives, err := q.lives()
+	if err != nil {
+		return nil, err
+	}
+	doing := "compute windows of " + it.Role
+	if ranges != "" {
+		s.ranges = &ridStream{query: query{doing, ranges, q.args}}
+		s.row.edged, s.ranges.into = newVariables(types(q.Plan.Edged))
+		ranged, into := newVariables(types(q.Plan.Ranged))
+		s.row.ranged, s.ranges.into = ranged, append(append([]any{&s.ranges.rid}, s.ranges.into...), into...)
+	}
+	if lives != "" {
+		s.lives = &ridStream{query: query{doing, lives, q.args}}
+		s.row.lived, s.lives.into = newVariables(types(q.Plan.Lived))
+		s.lives.into = append([]any{&s.lives.rid}, s.lives.into...)
+	}
+	return s, nil
+}
+
+func types(columns []windowColumn) []feature.Type {
+	types := make([]feature.Type, len(columns))
+	for i, c := range columns {
+		types[i] = c.typ
+	}
+	return types
+}
+
+func (s *windowStream) streams() []*ridStream {
+	var all []*ridStream
+	for _, one := range []*ridStream{s.ranges, s.lives} {
+		if one != nil {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// value is that of feature f in the rows scanned last.
+func (s *windowStream) value(f int) feature.Value {
+	if s.plan == nil {
+		return overNothing(&s.view.Features[f])
+	}
+	return s.plan.finish[f](&s.row)
+}
+
+// overNothing is the value of a window without events (rule W3).
+func overNothing(f *feature.Feature) feature.Value {
+	return agg.New(agg.SpecOf(f.Window, feature.Type{Kind: f.Type.Kind})).Value()
+}
+
+// windowsAt returns the values of the view's window features by their places, for each of n keys asked for by number.
+func (s *Store) windowsAt(ctx context.Context, q *windowQuery, it *feature.Item, n int) (found [][]feature.Value, err error) {
+	st, err := q.stream(it)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range st.streams() {
+		defer func() { err = errors.Join(err, one.close()) }()
+		if err := one.open(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	for rid := range n {
+		for _, one := range st.streams() {
+			if err := one.seek(uint64(rid)); err != nil {
+				return nil, err
+			}
+		}
+		values := make([]feature.Value, len(it.View.Features))
+		for f := range q.Plan.finish {
+			values[f] = st.value(f)
+		}
+		found = append(found, values)
+	}
+	return found, nil
+}
