@@ -177,13 +177,13 @@ func holds(where string, b *feature.Batch, i int) bool {
 	for _, f := range b.Fields {
 		values[f.Name] = b.Column(f.Name).Value(i)
 	}
-	return condition(where, values)
+	return condition(clicks(), where, values)
 }
 
-// condition reports whether an expression over clicks is true of an event's values.
-func condition(where string, values map[string]feature.Value) bool {
+// condition reports whether an expression is true of an event's values.
+func condition(src *feature.Source, where string, values map[string]feature.Value) bool {
 	e, err := expr.Parse(where, func(name string) (feature.Type, bool) {
-		return clicks().Columns[feature.FieldIndex(clicks().Columns, name)].Type, true
+		return src.Columns[feature.FieldIndex(src.Columns, name)].Type, true
 	})
 	if err != nil {
 		panic(err)

@@ -276,5 +276,8 @@ func (r *record) catalog(revision uint64) (*feature.Catalog, error) {
 			cat.Services = append(cat.Services, built)
 		}
 	})
-	return cat, broken
+	if broken != nil {
+		return nil, broken
+	}
+	return cat, nil
 }
