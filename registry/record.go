@@ -60,8 +60,25 @@ func decodeRecord(data []byte) (*record, error) {
 		if len(o.Versions) == 0 {
 			return nil, fmt.Errorf("read the registry's record: %s %s has no version", o.Kind, o.Name)
 		}
+		for _, v := range o.Versions {
+			if !typed(v.Definition) {
+				return nil, fmt.Errorf("read the registry's record: %s %s@%d has a column without a type", o.Kind, o.Name, v.Version)
+			}
+		}
 	}
 	return r, nil
+}
+
+// typed reports whether all key parts and columns of a definition have a type.
+func typed(def definition) bool {
+	switch def := def.(type) {
+	case *Entity:
+		return !slices.ContainsFunc(def.Key, func(p KeyPart) bool { return p.Type == feature.Type{} })
+	case *Source:
+		return !slices.ContainsFunc(def.Columns, func(f feature.Field) bool { return f.Type == feature.Type{} })
+	default:
+		return true
+	}
 }
 
 func (r *record) encode() ([]byte, error) {
