@@ -76,9 +76,22 @@ func WindowStatements(src *feature.Source, v *feature.View, imported bool) (map[
 	}
 	q := newWindowQuery(src, e, p, windowAsk{item: &feature.Item{View: v}, spine: quote("tmp_spine_1"), keys: keys, onlyKeys: imported})
 	q.Ranked = imported
-	ranges, err := q.ranges()
-	lives, also := q.lives()
-	return map[string]string{"window_ranges.sql": ranges, "window_lives.sql": lives}, errors.Join(err, also)
+	out := map[string]string{}
+	var errs []error
+	add := func(name, sql string, err error) {
+		if errs = append(errs, err); sql != "" {
+			out[name] = sql
+		}
+	}
+	sql, err := q.ranges()
+	add("window_ranges.sql", sql, err)
+	q.Late = quote("tmp_spine_1_late0")
+	sql, err = q.lives()
+	add("window_lives_late.sql", sql, err)
+	q.Placed = false
+	sql, err = text("late.sql", q)
+	add("late.sql", sql, err)
+	return out, errors.Join(errs...)
 }
 
 // Unfinish makes a copy look as if its process had died before its last step.

@@ -3,6 +3,7 @@ package offline
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -19,6 +20,7 @@ type spine struct {
 	table  string // not quoted
 	fields []feature.Field
 	keys   []spineKey // for each of the plan's keys
+	late   []string   // tables of some of the rows, not quoted
 	at     []int      // for each of the plan's keys its place among the fields
 	rows   uint64
 	first  feature.Time // least time
@@ -60,7 +62,11 @@ const dropWait = 30 * time.Second
 func (sp *spine) drop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), dropWait)
 	defer cancel()
-	return failure("remove a staged spine", sp.store.conn.Exec(ctx, "DROP TABLE IF EXISTS "+quote(sp.table)))
+	var errs []error
+	for _, table := range append(sp.late, sp.table) {
+		errs = append(errs, failure("remove a staged spine", sp.store.conn.Exec(ctx, "DROP TABLE IF EXISTS "+quote(table))))
+	}
+	return errors.Join(errs...)
 }
 
 // Names of the columns of a staged table: spines may use any names, these are by place.

@@ -11,15 +11,13 @@ import (
 )
 
 // windowPlan says how the window features that are asked of a view are made (rules W1 to W5): SQL returns columns, of which
-// finish makes values. There are three kinds of columns.
-//   - Edged ones are differences of running counts and sums between the edges of a window: what can be subtracted exactly.
-//   - Ranged ones aggregate ranges of arrays: the values of a key in order of position, from one such count to another.
-//   - Lived ones are running counts of what enters a window and leaves it: distinct values and levels of registers.
+// finish makes values. There are two kinds of columns.
+//   - Ranged ones are about ranges of arrays: the values of a key, in order of position, from one edge of a window to the other.
+//   - Lived ones are running sums of what enters a window and leaves it: distinct values and levels of registers.
 type windowPlan struct {
 	Inputs  []windowInput
-	Spans   []windowSpan // distinct finite windows
-	Windows []inputWindow
-	Edged   []windowColumn
+	Spans   []windowSpan  // distinct finite windows
+	Windows []inputWindow // those that ranged columns are about
 	Ranged  []windowColumn
 	Lives   []lifetime
 	Lived   []windowColumn
@@ -32,48 +30,33 @@ type windowPlan struct {
 type finisher func(r *windowRow) feature.Value
 
 // windowRow is the columns of one row.
-type windowRow struct{ edged, ranged, lived []variable }
+type windowRow struct{ ranged, lived []variable }
 
-// windowInput is what one input of the view is read for, besides being counted.
+// windowInput is one input of the view.
 type windowInput struct {
 	feature.Input
 	Index int
 	place int // among the view's inputs
 	typ   feature.Type
-	Swept bool // counted up to each edge
-	Sum   bool // modulo 2^64
-	Wide  bool // exactly
-	Array bool
+	Swept bool  // ranged columns are about it
+	edges []int // lower ones of their windows
+	Array bool  // they need its values, not only how many there are
 }
+
+// Has reports whether a window with this lower edge is of the input.
+func (in *windowInput) Has(edge int) bool { return slices.Contains(in.edges, edge) }
 
 // windowSpan is a window with two edges. Edge 1 is hi, the others are lower ones.
 type windowSpan struct {
 	Width, Hop feature.Span
 	Edge       int
-	Swept      bool // an edged or ranged column needs it
 }
 
 // inputWindow is the values of an input in a window; edge 0 is that of a lifetime.
 type inputWindow struct{ Input, Edge int }
 
-func (w inputWindow) name() string { return fmt.Sprintf("%d_%d", w.Input, w.Edge) }
-
-// Range is the SQL of the place and the number of the window's values in the array of the input's.
-func (w inputWindow) Range() string {
-	low := w.low("n")
-	return fmt.Sprintf("(toUInt64(%s + 1), toUInt64(_n%d_1 - %s))", low, w.Input, low)
-}
-
-// Name is the alias of the ranges.
-func (w inputWindow) Name() string { return "_r" + w.name() }
-
-// low is a running count or sum at the lower edge.
-func (w inputWindow) low(what string) string {
-	if w.Edge == 0 {
-		return "0"
-	}
-	return "_" + what + w.name()
-}
+// Name is the alias of the ranges: for each spine row of a key the place of the window's first value, and how many there are.
+func (w inputWindow) Name() string { return fmt.Sprintf("_r%d_%d", w.Input, w.Edge) }
 
 // windowColumn is a column that a query returns. Expr is how it is computed, Out what is made of that at the end.
 type windowColumn struct {
@@ -122,6 +105,19 @@ func (p *windowPlan) inputs() []feature.Input {
 	return inputs
 }
 
+// reach is how far back a window goes at the most, 0 for ever.
+func (p *windowPlan) reach(v *feature.View) feature.Span {
+	var most feature.Span
+	for f := range p.finish {
+		w := v.Features[f].Window
+		if w.Width == 0 {
+			return 0
+		}
+		most = max(most, w.Width+w.Hop)
+	}
+	return most
+}
+
 // edge is the number of the window's lower edge, 0 for a lifetime.
 func (p *windowPlan) edge(w *feature.Window) int {
 	if w.Width == 0 {
@@ -137,11 +133,15 @@ func (p *windowPlan) edge(w *feature.Window) int {
 	return s.Edge
 }
 
-// sweep lets the input be counted up to the window's edges.
+// sweep makes the ranges of a window.
 func (p *windowPlan) sweep(x inputWindow) {
-	p.Inputs[x.Input].Swept = true
-	if x.Edge > 0 {
-		p.Spans[x.Edge-2].Swept = true
+	in := &p.Inputs[x.Input]
+	in.Swept = true
+	if x.Edge > 0 && !in.Has(x.Edge) {
+		in.edges = append(in.edges, x.Edge)
+	}
+	if !slices.Contains(p.Windows, x) {
+		p.Windows = append(p.Windows, x)
 	}
 }
 
@@ -158,7 +158,7 @@ func (p *windowPlan) operator(x inputWindow, s agg.Spec) finisher {
 	switch s.Op {
 	case agg.Count:
 		n := p.count(x)
-		return func(r *windowRow) feature.Value { return feature.Int64Value(r.edged[n].num) }
+		return func(r *windowRow) feature.Value { return feature.Int64Value(r.ranged[n].num) }
 	case agg.Sum:
 		return p.sum(x, s)
 	case agg.Avg:
@@ -188,33 +188,24 @@ func (p *windowPlan) operator(x inputWindow, s agg.Spec) finisher {
 // count is the number of values that are not NULL.
 func (p *windowPlan) count(x inputWindow) int {
 	p.sweep(x)
-	return placeOf(&p.Edged, windowColumn{fmt.Sprintf("toInt64(_n%d_1 - %s)", x.Input, x.low("n")), "%s", feature.Int64})
+	return placeOf(&p.Ranged, windowColumn{fmt.Sprintf("arrayMap(_r -> toInt64(_r.2), %s)", x.Name()), "%s", feature.Int64})
 }
 
 func (p *windowPlan) sum(x inputWindow, s agg.Spec) finisher {
-	if s.Input.Kind != feature.KindInt64 {
-		y := p.over(x, "sum", x.Name(), "%s", feature.Float64)
-		return func(r *windowRow) feature.Value { return feature.Float64Value(r.ranged[y].float) }
-	}
-	p.sweep(x)
-	p.Inputs[x.Input].Sum = true
-	y := placeOf(&p.Edged, windowColumn{fmt.Sprintf("_s%d_1 - %s", x.Input, x.low("s")), "%s", feature.Int64})
-	return func(r *windowRow) feature.Value { return feature.Int64Value(r.edged[y].num) }
+	y := p.over(x, "sum", x.Name(), "%s", s.Input)
+	return func(r *windowRow) feature.Value { return r.ranged[y].value() }
 }
 
 // average of int64 starts from an exact sum (rule V3).
 func (p *windowPlan) average(x inputWindow, s agg.Spec) finisher {
-	n := p.count(x)
-	if s.Input.Kind != feature.KindInt64 {
-		y := p.over(x, "sum", x.Name(), "%s", feature.Float64)
-		return func(r *windowRow) feature.Value {
-			return feature.Float64Value(r.ranged[y].float / float64(r.edged[n].num))
-		}
+	n, y := p.count(x), 0
+	if s.Input.Kind == feature.KindInt64 {
+		y = p.reduce(x, fmt.Sprintf("arrayReduceInRanges('sum', %s, arrayMap(_v -> toInt128(_v), _a%d))", x.Name(), x.Input), "toFloat64(%s)", feature.Float64)
+	} else {
+		y = p.over(x, "sum", x.Name(), "%s", feature.Float64)
 	}
-	p.Inputs[x.Input].Wide = true
-	y := placeOf(&p.Edged, windowColumn{fmt.Sprintf("toFloat64(_w%d_1 - %s)", x.Input, x.low("w")), "%s", feature.Float64})
 	return func(r *windowRow) feature.Value {
-		return feature.Float64Value(r.edged[y].float / float64(r.edged[n].num))
+		return feature.Float64Value(r.ranged[y].float / float64(r.ranged[n].num))
 	}
 }
 
@@ -227,7 +218,7 @@ func (p *windowPlan) variance(x inputWindow, op agg.Operator) finisher {
 		least = 2
 	}
 	return func(r *windowRow) feature.Value {
-		count := r.edged[n].num
+		count := r.ranged[n].num
 		if count < least {
 			return feature.Value{}
 		}
@@ -250,9 +241,6 @@ func (p *windowPlan) over(x inputWindow, function, ranges, out string, typ featu
 func (p *windowPlan) reduce(x inputWindow, expr, out string, typ feature.Type) int {
 	p.sweep(x)
 	p.Inputs[x.Input].Array = true
-	if !slices.Contains(p.Windows, x) {
-		p.Windows = append(p.Windows, x)
-	}
 	return placeOf(&p.Ranged, windowColumn{expr, out, typ})
 }
 
@@ -270,7 +258,7 @@ func (p *windowPlan) end(x inputWindow, last bool, n int) string {
 func (p *windowPlan) some(x inputWindow, y int) finisher {
 	n := p.count(x)
 	return func(r *windowRow) feature.Value {
-		if r.edged[n].num == 0 {
+		if r.ranged[n].num == 0 {
 			return feature.Value{}
 		}
 		return r.ranged[y].value()
@@ -309,7 +297,7 @@ func (p *windowPlan) quantile(x inputWindow, s agg.Spec) finisher {
 		strconv.FormatFloat(s.Quantile, 'f', -1, 64), x.Name(), turned, 52-s.Precision, x.Input)
 	n, y := p.count(x), p.reduce(x, expr, "toInt64(%s)", feature.Int64)
 	return func(r *windowRow) feature.Value {
-		if r.edged[n].num == 0 {
+		if r.ranged[n].num == 0 {
 			return feature.Value{}
 		}
 		return feature.Float64Value(agg.BinValue(uint32(r.ranged[y].num), s.Precision))

@@ -3,6 +3,7 @@ package offline
 import (
 	"context"
 	"fmt"
+	"math/bits"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -21,6 +22,10 @@ type windowQuery struct {
 	Spine     string
 	SpineKeys []spineKey
 	OnlyKeys  bool
+	// Late is the quoted table of the spine rows that must not see some event of their windows, because it was not there yet;
+	// "" when there is none. Each of them goes as a key of its own, with the events that it sees.
+	Late  string
+	Reach feature.Span // no window goes back farther; 0 when one is a lifetime
 
 	args []any
 }
@@ -80,6 +85,9 @@ func (q *windowQuery) bind(ask windowAsk) {
 	}
 	q.args = append(q.params(), clickhouse.Named("delay", int64(v.Delay)),
 		clickhouse.Named("after", int64(max(after, feature.MinTime-1))), clickhouse.Named("last", int64(min(last, feature.MaxTime))))
+	if q.Reach = q.Plan.reach(v); q.Reach > 0 {
+		q.args = append(q.args, clickhouse.Named("reach", int64(q.Reach)))
+	}
 	for _, s := range q.Plan.Spans {
 		q.args = append(q.args, clickhouse.Named(fmt.Sprintf("width%d", s.Edge), int64(s.Width)))
 		if s.Hop > 0 {
@@ -90,7 +98,7 @@ func (q *windowQuery) bind(ask windowAsk) {
 
 // ranges and lives are the two queries; "" where the plan has no columns of the kind.
 func (q *windowQuery) ranges() (string, error) {
-	if len(q.Plan.Edged)+len(q.Plan.Ranged) == 0 {
+	if len(q.Plan.Ranged) == 0 {
 		return "", nil
 	}
 	return text("window_ranges.sql", q)
@@ -105,26 +113,40 @@ func (q *windowQuery) lives() (string, error) {
 	return text("window_lives.sql", &alone)
 }
 
-// Swept are the inputs that are counted up to each edge.
-func (q *windowQuery) Swept() []windowInput {
-	var swept []windowInput
-	for _, in := range q.Plan.Inputs {
-		if in.Swept {
-			swept = append(swept, in)
+// Swept are the inputs that ranged columns are about.
+func (q *windowQuery) Swept() []*windowInput {
+	var swept []*windowInput
+	for i := range q.Plan.Inputs {
+		if q.Plan.Inputs[i].Swept {
+			swept = append(swept, &q.Plan.Inputs[i])
 		}
 	}
 	return swept
 }
 
-// Edges are the numbers of the edges of windows, that of hi first.
-func (q *windowQuery) Edges() []int {
-	edges := []int{1}
-	for _, s := range q.Plan.Spans {
-		if s.Swept {
-			edges = append(edges, s.Edge)
-		}
+// Groups are what tells keys apart: their parts, and with late events the spine row that goes alone.
+func (q *windowQuery) Groups() []string {
+	if q.Late == "" {
+		return q.KeyAliases()
 	}
-	return edges
+	return append(q.KeyAliases(), "_alone")
+}
+
+// Radix is a power of two above all numbers of edges: a time times it leaves room for one.
+func (q *windowQuery) Radix() int { return 1 << bits.Len(uint(len(q.Plan.Spans)+1)) }
+
+// Tags covers the number of an edge.
+func (q *windowQuery) Tags() int { return q.Radix() - 1 }
+
+// Range is the SQL of a window's ranges, from how many values there are up to each edge.
+func (q *windowQuery) Range(w inputWindow) string {
+	up := func(edge int) string {
+		return fmt.Sprintf("arrayFilter((_n, _m) -> bitAnd(_m, %d) = %d, _n%[3]d, _m%[3]d)", q.Tags(), edge, w.Input)
+	}
+	if w.Edge == 0 {
+		return fmt.Sprintf("arrayMap(_h -> (toUInt64(1), toUInt64(_h)), %s)", up(1))
+	}
+	return fmt.Sprintf("arrayMap((_h, _l) -> (toUInt64(_l + 1), toUInt64(_h - _l)), %s, %s)", up(1), up(w.Edge))
 }
 
 // Ends are the instants at which something stops living in each of the windows asked for: by the next one like it, or

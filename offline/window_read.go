@@ -3,6 +3,7 @@ package offline
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/agg"
@@ -34,7 +35,36 @@ func (t *TrainingSet) newWindowStream(ctx context.Context, src *feature.Source, 
 	if err != nil {
 		return nil, err
 	}
+	if t.ask.Clock == feature.ClockAvailable {
+		if err := t.stageLate(ctx, q); err != nil {
+			return nil, err
+		}
+	}
 	return q.stream(it)
+}
+
+// stageLate finds the spine rows that late events touch.
+func (t *TrainingSet) stageLate(ctx context.Context, q *windowQuery) error {
+	name := fmt.Sprintf("%s_late%d", t.spine.table, len(t.spine.late))
+	alone := *q
+	alone.Late, alone.Placed = quote(name), false
+	sql, err := text("late.sql", &alone)
+	if err != nil {
+		return err
+	}
+	const doing = "find the rows that late events touch"
+	t.spine.late = append(t.spine.late, name)
+	if err := t.store.conn.Exec(ctx, sql, q.args...); err != nil {
+		return failure(doing, err)
+	}
+	var rows uint64
+	if err := t.store.conn.QueryRow(ctx, "SELECT count() FROM "+alone.Late).Scan(&rows); err != nil {
+		return failure(doing, err)
+	}
+	if rows > 0 {
+		q.Late = alone.Late
+	}
+	return nil
 }
 
 // stream is a reader of the queries, not yet opened.
@@ -51,9 +81,8 @@ func (q *windowQuery) stream(it *feature.Item) (*windowStream, error) {
 	doing := "compute windows of " + it.Role
 	if ranges != "" {
 		s.ranges = &ridStream{query: query{doing, ranges, q.args}}
-		s.row.edged, s.ranges.into = newVariables(types(q.Plan.Edged))
-		ranged, into := newVariables(types(q.Plan.Ranged))
-		s.row.ranged, s.ranges.into = ranged, append(append([]any{&s.ranges.rid}, s.ranges.into...), into...)
+		s.row.ranged, s.ranges.into = newVariables(types(q.Plan.Ranged))
+		s.ranges.into = append([]any{&s.ranges.rid}, s.ranges.into...)
 	}
 	if lives != "" {
 		s.lives = &ridStream{query: query{doing, lives, q.args}}

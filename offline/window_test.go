@@ -139,8 +139,10 @@ func TestTrainWindows(t *testing.T) {
 			for _, service := range some(w.catalog.Services[1:], 3) {
 				plan := newPlan(t, w.catalog, service.Name)
 				spine, rows := r.spineBatch(plan, 40)
-				_, got := train(t, w.store, offline.Training{Plan: plan, Spine: each(spine)})
-				checkSet(t, w, plan, spine, rows, got, feature.ClockEvent, w.cut())
+				for _, clock := range []feature.Clock{feature.ClockEvent, feature.ClockAvailable} {
+					_, got := train(t, w.store, offline.Training{Plan: plan, Spine: each(spine), Clock: clock})
+					checkSet(t, w, plan, spine, rows, got, clock, w.cut())
+				}
 			}
 		})
 	}

@@ -1,23 +1,9 @@
--- What the windows of each spine row hold (rules W1 to W4). A sweep over events and edges of windows, in order of time, counts
--- the values of a key up to each edge; between the counts at two edges lies a window, which is a range of the key's values in
--- order of position.
-{{- if not .Plan.Ranged}}
+-- What the windows of each spine row hold (rules W1 to W4). The event times of a key and the edges of its rows' windows are
+-- merged in order of time; how many values come before an edge says which range of the key's values, in order of position,
+-- lies between two of them. All lower edges of a window are in the order of the upper ones, and so are their counts.
+-- A number is a time and, in its low bits, an edge; 0 is an event, which comes before the edges of its instant.
 SELECT
     _rid
-{{- range .Plan.Edged}},
-    {{.Expr}}
-{{- end}}
-FROM
-(
-{{template "edges" .}}
-)
-ORDER BY _rid
-{{- else}}
-SELECT
-    _rid
-{{- range $i, $c := .Plan.Edged}},
-    _e{{$i}}
-{{- end}}
 {{- range $i, $c := .Plan.Ranged}},
     {{printf $c.Out (printf "_y%d" $i)}}
 {{- end}}
@@ -25,48 +11,66 @@ FROM
 (
     SELECT
         _rids
-{{- range $i, $c := .Plan.Edged}},
-        _es{{$i}}
-{{- end}}
 {{- range $i, $c := .Plan.Ranged}},
         {{$c.Expr}} AS _ys{{$i}}
 {{- end}}
     FROM
     (
         SELECT
-            {{join .KeyAliases ", "}},
-            groupArray(_rid) AS _rids
-{{- range $i, $c := .Plan.Edged}},
-            groupArray({{$c.Expr}}) AS _es{{$i}}
-{{- end}}
+            _rids
+{{- range .Swept}}{{if .Array}},
+            _a{{.Index}}
+{{- end}}{{end}}
 {{- range .Plan.Windows}},
-            groupArray({{.Range}}) AS {{.Name}}
+            {{$.Range .}} AS {{.Name}}
 {{- end}}
         FROM
         (
-{{template "edges" .}}
-        )
-        GROUP BY {{join .KeyAliases ", "}}
-    ) AS _asked
-    LEFT JOIN
-    (
-        SELECT
-            {{join .KeyAliases ", "}}
-{{- range .Plan.Inputs}}{{if .Array}},
-            arrayMap(_e -> _e.2, arraySort(_e -> _e.1, groupArrayIf(({{if $.Placed}}_position{{else}}_x{{end}}, _v{{.Index}}), _h{{.Index}} = 1))) AS _a{{.Index}}
+            SELECT
+                *
+{{- range .Swept}},
+                arrayCumSum(arrayMap(_m -> bitAnd(_m, {{$.Tags}}) = 0, _m{{.Index}})) AS _n{{.Index}}
+{{- end}}
+            FROM
+            (
+                SELECT
+                    _rids
+{{- range $in := .Swept}}{{if .Array}},
+                    _a{{.Index}}
+{{- end}},
+                    arraySort(arrayConcat(_c{{.Index}}, arrayMap(_hi -> _hi * {{$.Radix}} + 1, _his)
+{{- range $.Plan.Spans}}{{if $in.Has .Edge}}, arrayMap(_hi -> ({{template "lower" .}}) * {{$.Radix}} + {{.Edge}}, _his){{end}}{{end}})) AS _m{{.Index}}
+{{- end}}
+                FROM
+                (
+                    SELECT
+                        {{join .Groups ", "}},
+                        groupArray(_t - {delay:Int64}) AS _unsorted,
+                        arraySort(_unsorted) AS _his,
+                        arraySort((_r, _hi) -> _hi, groupArray(_rid), _unsorted) AS _rids
+                    FROM {{template "asked" .}}
+                    GROUP BY {{join .Groups ", "}}
+                ) AS _asked
+                LEFT JOIN
+                (
+                    SELECT
+                        {{join .Groups ", "}}
+{{- range .Swept}},
+                        arraySort(groupArrayIf(_x * {{$.Radix}}, _h{{.Index}} = 1)) AS _c{{.Index}}
+{{- if .Array}},
+                        arraySort((_v, _p) -> _p, groupArrayIf(_v{{.Index}}, _h{{.Index}} = 1), groupArrayIf({{if $.Placed}}_position{{else}}_x{{end}}, _h{{.Index}} = 1)) AS _a{{.Index}}
 {{- end}}{{end}}
-        FROM {{template "held" .}}
-        GROUP BY {{join .KeyAliases ", "}}
-    ) AS _held
-    ON {{range $i, $k := .KeyAliases}}{{if $i}} AND {{end}}_asked.{{$k}} = _held.{{$k}}{{end}}
+                    FROM {{template "seen" .}}
+                    GROUP BY {{join .Groups ", "}}
+                ) AS _held
+                ON {{range $i, $k := .Groups}}{{if $i}} AND {{end}}_asked.{{$k}} = _held.{{$k}}{{end}}
+            )
+        )
+    )
 )
 ARRAY JOIN
     _rids AS _rid
-{{- range $i, $c := .Plan.Edged}},
-    _es{{$i}} AS _e{{$i}}
-{{- end}}
 {{- range $i, $c := .Plan.Ranged}},
     _ys{{$i}} AS _y{{$i}}
 {{- end}}
 ORDER BY _rid
-{{- end}}

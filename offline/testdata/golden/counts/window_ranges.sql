@@ -1,33 +1,55 @@
--- What the windows of each spine row hold (rules W1 to W4). A sweep over events and edges of windows, in order of time, counts
--- the values of a key up to each edge; between the counts at two edges lies a window, which is a range of the key's values in
--- order of position.
+-- What the windows of each spine row hold (rules W1 to W4). The event times of a key and the edges of its rows' windows are
+-- merged in order of time; how many values come before an edge says which range of the key's values, in order of position,
+-- lies between two of them. All lower edges of a window are in the order of the upper ones, and so are their counts.
+-- A number is a time and, in its low bits, an edge; 0 is an event, which comes before the edges of its instant.
 SELECT
     _rid,
-    toInt64(_n0_1 - _n0_2),
-    _s1_1 - _s1_2
-FROM
-(
-SELECT
-    _rid,
-    any(_k0) AS _k0,
-    anyIf(_n0, _b = 1) AS _n0_1,
-    anyIf(_n0, _b = 2) AS _n0_2,
-    anyIf(_n1, _b = 1) AS _n1_1,
-    anyIf(_s1, _b = 1) AS _s1_1,
-    anyIf(_n1, _b = 2) AS _n1_2,
-    anyIf(_s1, _b = 2) AS _s1_2
+    _y0,
+    _y1
 FROM
 (
     SELECT
-        _rid, _b, _k0,
-        sum(_h0) OVER sweep AS _n0,
-        sum(_h1) OVER sweep AS _n1,
-        sum(_i1) OVER sweep AS _s1
+        _rids,
+        arrayMap(_r -> toInt64(_r.2), _r0_2) AS _ys0,
+        arrayReduceInRanges('sum', _r1_2, _a1) AS _ys1
     FROM
     (
         SELECT
-            _k0, _x, toUInt8(0) AS _b, toUInt64(0) AS _rid, _h0, _h1, if(_h1 = 1, _v1, 0) AS _i1
-        FROM (
+            _rids,
+            _a1,
+            arrayMap((_h, _l) -> (toUInt64(_l + 1), toUInt64(_h - _l)), arrayFilter((_n, _m) -> bitAnd(_m, 3) = 1, _n0, _m0), arrayFilter((_n, _m) -> bitAnd(_m, 3) = 2, _n0, _m0)) AS _r0_2,
+            arrayMap((_h, _l) -> (toUInt64(_l + 1), toUInt64(_h - _l)), arrayFilter((_n, _m) -> bitAnd(_m, 3) = 1, _n1, _m1), arrayFilter((_n, _m) -> bitAnd(_m, 3) = 2, _n1, _m1)) AS _r1_2
+        FROM
+        (
+            SELECT
+                *,
+                arrayCumSum(arrayMap(_m -> bitAnd(_m, 3) = 0, _m0)) AS _n0,
+                arrayCumSum(arrayMap(_m -> bitAnd(_m, 3) = 0, _m1)) AS _n1
+            FROM
+            (
+                SELECT
+                    _rids,
+                    arraySort(arrayConcat(_c0, arrayMap(_hi -> _hi * 4 + 1, _his), arrayMap(_hi -> (_hi - {width2:Int64}) * 4 + 2, _his))) AS _m0,
+                    _a1,
+                    arraySort(arrayConcat(_c1, arrayMap(_hi -> _hi * 4 + 1, _his), arrayMap(_hi -> (_hi - {width2:Int64}) * 4 + 2, _his))) AS _m1
+                FROM
+                (
+                    SELECT
+                        _k0,
+                        groupArray(_t - {delay:Int64}) AS _unsorted,
+                        arraySort(_unsorted) AS _his,
+                        arraySort((_r, _hi) -> _hi, groupArray(_rid), _unsorted) AS _rids
+                    FROM (SELECT _rid, _t, assumeNotNull(`c0`) AS _k0 FROM `tmp_spine_1` WHERE `c0` IS NOT NULL)
+                    GROUP BY _k0
+                ) AS _asked
+                LEFT JOIN
+                (
+                    SELECT
+                        _k0,
+                        arraySort(groupArrayIf(_x * 4, _h0 = 1)) AS _c0,
+                        arraySort(groupArrayIf(_x * 4, _h1 = 1)) AS _c1,
+                        arraySort((_v, _p) -> _p, groupArrayIf(_v1, _h1 = 1), groupArrayIf(_x, _h1 = 1)) AS _a1
+                    FROM (
     SELECT
         assumeNotNull(`k`) AS _k0, 
         toUnixTimestamp64Micro(`event_time`) AS _x,
@@ -40,17 +62,15 @@ FROM
         AND 0 = 0
         AND `event_time` > fromUnixTimestamp64Micro({after:Int64}, 'UTC') AND `event_time` <= fromUnixTimestamp64Micro({last:Int64}, 'UTC')
 )
-        UNION ALL
-        SELECT
-            _k0, _edge AS _x, _number AS _b, _rid, toUInt8(0) AS _h0, toUInt8(0) AS _h1, toInt64(0) AS _i1
-        FROM (SELECT *, _t - {delay:Int64} AS _hi FROM (SELECT _rid, _t, assumeNotNull(`c0`) AS _k0 FROM `tmp_spine_1` WHERE `c0` IS NOT NULL))
-        ARRAY JOIN
-            [_hi, _hi - {width2:Int64}] AS _edge,
-            [toUInt8(1), toUInt8(2)] AS _number
+                    GROUP BY _k0
+                ) AS _held
+                ON _asked._k0 = _held._k0
+            )
+        )
     )
-    WINDOW sweep AS (PARTITION BY _k0 ORDER BY _x, _b ROWS UNBOUNDED PRECEDING)
 )
-WHERE _b > 0
-GROUP BY _rid
-)
+ARRAY JOIN
+    _rids AS _rid,
+    _ys0 AS _y0,
+    _ys1 AS _y1
 ORDER BY _rid
