@@ -24,6 +24,7 @@ const (
 	memoryLimitExceeded = 241
 	tableIsReadOnly     = 242
 	allConnectionsTried = 279
+	notEnoughSpace      = 243
 	queryWasCancelled   = 394
 	keeperException     = 999
 )
@@ -55,6 +56,9 @@ func failure(doing string, err error) error {
 			return feature.Errorf(feature.CodeUnavailable, "offline store: %s: %w", doing, feature.Hide(err, "a part of ClickHouse cannot be reached"))
 		case timeoutExceeded, tableIsReadOnly, queryWasCancelled:
 			return feature.Errorf(feature.CodeUnavailable, "offline store: %s: %s", doing, message(e))
+		}
+		if e.Code == notEnoughSpace || strings.Contains(e.Message, "No space left on device") { // it comes with several codes, and names files
+			return feature.Errorf(feature.CodeUnavailable, "offline store: %s: %w", doing, feature.Hide(err, "a disk of ClickHouse is full"))
 		}
 		return fmt.Errorf("offline store: %s: %w", doing, err)
 	}

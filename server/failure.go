@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"syscall"
 
 	"github.com/gin-gonic/gin"
 
@@ -75,6 +76,9 @@ func (s *Server) public(c *gin.Context, err error) *feature.Error {
 	switch {
 	case ok && e.Code != feature.CodeInternal:
 		return e
+	case errors.Is(err, syscall.ENOSPC):
+		s.cfg.Logger.Error("a disk is full", slog.String("method", c.Request.Method), slog.String("route", c.FullPath()), slog.Any("error", err))
+		return feature.Errorf(feature.CodeUnavailable, "a disk of the server is full")
 	case errors.Is(err, context.DeadlineExceeded):
 		return feature.Errorf(feature.CodeUnavailable, "the request took too long")
 	case errors.Is(err, context.Canceled):

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func (e *embedded) start() error {
 	if err != nil {
 		return fmt.Errorf("make NATS server: %w", err)
 	}
-	s.SetLoggerV2(natsLogger{e.cfg.Logger}, false, false, false)
+	s.SetLoggerV2(natsLogger{e.cfg.Logger, e.cannotWrite}, false, false, false)
 	s.Start()
 	if !s.ReadyForConnections(startTimeout) {
 		shutdown(s)
@@ -163,7 +164,10 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 // natsLogger gives the server's messages to slog. A notice is of no interest to whom the server is a part.
-type natsLogger struct{ log *slog.Logger }
+type natsLogger struct {
+	log         *slog.Logger
+	cannotWrite func() // is called when the server says that it could not store something: it does not answer the publisher then
+}
 
 func (l natsLogger) say(level slog.Level, format string, v []any) {
 	l.log.Log(context.Background(), level, "nats server", slog.String("message", fmt.Sprintf(format, v...)))
@@ -171,9 +175,16 @@ func (l natsLogger) say(level slog.Level, format string, v []any) {
 
 func (l natsLogger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
 func (l natsLogger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
-func (l natsLogger) Errorf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
 func (l natsLogger) Debugf(format string, v ...any)  { l.say(slog.LevelDebug, format, v) }
 func (l natsLogger) Tracef(format string, v ...any)  { l.say(slog.LevelDebug, format, v) }
+
+// Errorf logs, and notices what it means.
+func (l natsLogger) Errorf(format string, v ...any) {
+	l.say(slog.LevelError, format, v)
+	if strings.HasPrefix(fmt.Sprintf(format, v...), "JetStream failed to store") {
+		l.cannotWrite()
+	}
+}
 
 // Fatalf does not end the process: the server is a part of it, and its callers see errors.
 func (l natsLogger) Fatalf(format string, v ...any) { l.say(slog.LevelError, format, v) }

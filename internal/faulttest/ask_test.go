@@ -49,7 +49,7 @@ func (s *stack) ask(r request) answer {
 	if r.body != "" {
 		method, body = http.MethodPost, strings.NewReader(r.body)
 	}
-	req, err := http.NewRequestWithContext(s.within(), method, s.node.URL()+r.path, body)
+	req, err := http.NewRequestWithContext(s.within(), method, s.url+r.path, body)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -133,19 +133,18 @@ func (s *stack) complete() {
 // count returns how often each number is in ClickHouse's table of a source.
 func (s *stack) count(source string) map[int64]uint64 {
 	s.t.Helper()
-	rows, err := s.conn.Query(s.within(), "SELECT number, count() FROM events_"+source+" WHERE number >= 0 GROUP BY number")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer rows.Close()
 	there := map[int64]uint64{}
-	for rows.Next() {
-		var number int64
-		var n uint64
-		if err := rows.Scan(&number, &n); err != nil {
+	var found *sdk.Table
+	s.eventually("ClickHouse counts", func() (ok bool) {
+		var err error
+		found, err = s.client.SQL(s.within(), "SELECT number, count() AS n FROM events_"+source+" WHERE number >= 0 GROUP BY number")
+		if err != nil && !errors.Is(err, feature.ErrUnavailable) {
 			s.t.Fatal(err)
 		}
-		there[number] = n
+		return err == nil
+	})
+	for _, r := range found.Rows {
+		there[r.Value("number").Int64()] = uint64(r.Value("n").Int64())
 	}
 	return there
 }

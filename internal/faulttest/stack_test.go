@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
 	"github.com/lockstepfs/lockstep/api"
 	"github.com/lockstepfs/lockstep/internal/chtest"
 	"github.com/lockstepfs/lockstep/internal/node"
@@ -63,10 +61,11 @@ type stack struct {
 	clickhouse *proxy
 	nats       *proxy
 	server     *natsServer // behind that proxy
-	conn       driver.Conn // of the test itself
+	disk       string      // of a process that has a small one
 	said       *said
 
-	node   *node.Node
+	launch func() (*running, error) // starts a process, or a node in this one
+	url    string
 	stop   context.CancelFunc
 	ended  chan error
 	client *sdk.Client
@@ -81,9 +80,9 @@ type stack struct {
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	s := &stack{t: t, said: &said{}, acked: map[string][]row{}}
+	s.launch = s.open
 	engine := chtest.Engine(t)
 	database := chtest.Database(t, engine)
-	s.conn = chtest.Open(t, engine, database)
 	s.clickhouse = startProxy(t, serveEngine(t))
 	s.server = startNATS(t)
 	s.nats = startProxy(t, s.server.addr())
@@ -137,18 +136,34 @@ func (s *stack) start() {
 	s.eventually("the node is ready", func() bool { return s.client.Ready(s.within()) == nil })
 }
 
-func (s *stack) tryStart() (err error) {
-	if s.node, err = node.Open(s.within(), s.cfg); err != nil {
-		return err
+// running is a process, or a node, that serves at a URL.
+type running struct {
+	url   string
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// open starts a node in this process.
+func (s *stack) open() (*running, error) {
+	n, err := node.Open(s.within(), s.cfg)
+	if err != nil {
+		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	running := s.node
-	go func() { ended <- running.Run(ctx) }()
-	s.stop, s.ended = stop, ended
-	s.client, err = sdk.Open(s.node.URL(), sdk.Config{Retries: -1, Timeout: patience})
+	r := &running{n.URL(), stop, make(chan error, 1)}
+	go func() { r.ended <- n.Run(ctx) }()
+	return r, nil
+}
+
+func (s *stack) tryStart() error {
+	r, err := s.launch()
+	if err != nil {
+		return err
+	}
+	s.url, s.stop, s.ended = r.url, r.stop, r.ended
+	s.client, err = sdk.Open(s.url, sdk.Config{Retries: -1, Timeout: patience})
 	s.t.Cleanup(func() {
-		if s.ended == ended {
+		if s.ended == r.ended {
 			_ = s.end()
 		}
 	})
@@ -231,5 +246,5 @@ func (s *said) tail() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lines := strings.Split(s.text.String(), "\n")
-	return strings.Join(lines[max(0, len(lines)-60):], "\n")
+	return strings.Join(lines[max(0, len(lines)-200):], "\n")
 }
