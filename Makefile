@@ -7,9 +7,10 @@ BIN           := $(CURDIR)/bin
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockstep
 FLIGHTS       := $(CACHE)/vega-datasets-3.2.1/flights-3m.parquet
 FEAST         := $(CACHE)/feast-0.66.0
+SCHEMATHESIS  := $(CACHE)/schemathesis-4.32.5
 LINT          := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
-.PHONY: help build engine data demo test check lint test-go feast kill faults race bench fuzz mutations compose fmt clean
+.PHONY: help build engine data demo test check lint test-go feast schemathesis kill faults race bench fuzz mutations compose fmt clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +56,15 @@ $(FEAST)/installed: examples/feast/requirements.txt
 	python3 -m venv $(FEAST) && $(FEAST)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
 	@touch $@
 
+schemathesis: build engine $(SCHEMATHESIS)/installed ## requests made from /openapi.json, EXAMPLES (default 50) a route; SEED repeats a run
+	@LOCKSTEP=$(BIN)/lockstep ST=$(SCHEMATHESIS)/bin/st EXAMPLES=$(EXAMPLES) SEED=$(SEED) sh api/schemathesis/check.sh
+
+$(SCHEMATHESIS)/installed: api/schemathesis/requirements.txt
+	@command -v python3 >/dev/null || { echo "python3 is missing: install Python 3.11 or newer with venv, then run make again" >&2; exit 1; }
+	@rm -rf $(SCHEMATHESIS) && mkdir -p $(CACHE)
+	python3 -m venv $(SCHEMATHESIS) && $(SCHEMATHESIS)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
+	@touch $@
+
 kill: engine ## kill every process at random moments, ROUNDS times (default 200); SEED and VICTIM repeat a round
 	LOCKSTEP_BIN=$(BIN)/lockstep LOCKSTEP_KILL_ROUNDS=$(or $(ROUNDS),200) LOCKSTEP_KILL_SEED=$(SEED) LOCKSTEP_KILL_VICTIM=$(VICTIM) \
 		$(GO) test -v -count 1 -timeout 24h -run TestKill ./internal/killtest
@@ -68,9 +78,9 @@ race: engine data ## the tests under the race detector (needs a C compiler)
 bench: engine data ## the benchmarks, with a table at the end
 	LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) run ./bench
 
-fuzz: ## every fuzz target for FUZZTIME (default 30s) each
+fuzz: ## every fuzz target, one after the other, for TIME (default 30s) each
 	@for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
-		echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$pkg || exit 1; done; done
+		echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(TIME),30s) $$pkg || exit 1; done; done
 
 mutations: engine ## apply each listed change to the law and see the suite fail
 	$(GO) run ./internal/mutate testdata/mutations.txt

@@ -71,6 +71,7 @@ const (
 	MediaOctets  = "application/octet-stream"
 	MediaForm    = "multipart/form-data"
 	MediaText    = "text/plain"
+	MediaSchema  = "application/schema+json"
 )
 
 // Formats returns the names of the file formats.

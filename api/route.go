@@ -149,7 +149,10 @@ func registryRoutes() []Route {
 			Method: http.MethodPost, Path: PathRollback, Name: "rollback", Scope: ScopeAdmin, Class: ClassOperate, Audited: true, Body: RollbackRequest{}, Answer: Opaque{},
 			Summary: "Make an earlier version of a service its newest again, as a new version",
 		},
-		get(PathRegistrySchema, "schema", "The JSON Schema of definitions, for editors", Opaque{}),
+		{
+			Method: http.MethodGet, Path: PathRegistrySchema, Name: "schema", Summary: "The JSON Schema of definitions, for editors", Scope: ScopeRead, Class: ClassRead,
+			Answer: Opaque{}, Media: []string{MediaSchema},
+		},
 	}
 }
 

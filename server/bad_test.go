@@ -191,6 +191,7 @@ func badOthers() []bad {
 		{"route", get("/v2/x"), 404, "not_found: there is no route /v2/x; /openapi.json lists all"},
 		{"trailing slash", get("/v1/views/"), 404, "not_found: there is no route /v1/views/; /openapi.json lists all"},
 		{"method", get(online), 405, "method_not_allowed: /v1/features/online does not take GET: expected POST"},
+		{"method of a path that fits another", request{method: "PUT", path: "/v1/deadletters/replay"}, 405, "method_not_allowed: /v1/deadletters/replay does not take PUT: expected POST"},
 		{"odd method", request{method: "BREW", path: "/healthz"}, 405, "method_not_allowed: /healthz does not take BREW: expected GET"},
 	}
 }

@@ -115,6 +115,8 @@ func FuzzOnline(f *testing.F) {
 	f.Add([]byte(`{"feature_service":"delay_model","entities":{"airport":["JFK"],"destination":[null],"flight":[1]},"full_feature_names":true}`))
 	f.Add([]byte(`{"push_source_name":"flights","df":{"origin":["JFK",null],"delay":[1,2.5]},"to":"online_and_offline"}`))
 	f.Add([]byte(`{"feature_view_name":"departures@v2","df":{"airport":["JFK"],"last_delay":[5],"load":[5],"seen":[0],"event_timestamp":["1970-01-01"],"created":[null]}}`))
+	f.Add([]byte(`{"entity":"airport","keys":{"airport":["JFK"]},"dry_run":true}`))
+	f.Add([]byte(`{"letters":[0,null],"since":"2001-06-25"}`))
 	p := &parts{}
 	srv, err := server.New(p.config())
 	if err != nil {
@@ -122,7 +124,7 @@ func FuzzOnline(f *testing.F) {
 	}
 	h := srv.Handler()
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, path := range []string{online, train, events, api.PathRegistryPlan, api.PathVerify, api.PathFeastOnline, api.PathFeastPush, api.PathFeastWrite} {
+		for _, path := range []string{online, train, events, api.PathRegistryPlan, api.PathVerify, api.PathErase, api.PathReplay, api.PathRollback, api.PathSQL, api.PathFeastOnline, api.PathFeastPush, api.PathFeastWrite} {
 			req := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))
 			req.Header.Set("Content-Type", api.MediaJSON)
 			w := httptest.NewRecorder()

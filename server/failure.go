@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"syscall"
 
 	"github.com/gin-gonic/gin"
@@ -107,6 +108,16 @@ func (s *Server) noRoute(c *gin.Context) {
 }
 
 func (s *Server) noMethod(c *gin.Context) {
+	// Gin names the methods of all routes that fit, also of one whose parameter would be the last part of this one.
+	var methods []string
+	for _, r := range api.Routes() {
+		if r.Path == c.Request.URL.Path {
+			methods = append(methods, r.Method)
+		}
+	}
+	if len(methods) > 0 {
+		c.Header("Allow", strings.Join(methods, ", "))
+	}
 	s.fail(c, feature.Errorf(api.CodeMethodNotAllowed, "%s does not take %s: expected %s", c.Request.URL.Path, c.Request.Method, c.Writer.Header().Get("Allow")))
 }
 

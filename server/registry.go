@@ -273,6 +273,6 @@ func (s *Server) registrySchema(c *gin.Context) error {
 	if s.cfg.Schema == nil {
 		return absent("keep definitions")
 	}
-	c.Data(http.StatusOK, "application/schema+json", s.cfg.Schema)
+	c.Data(http.StatusOK, api.MediaSchema, s.cfg.Schema)
 	return nil
 }

@@ -33,6 +33,9 @@ func FuzzReadEntry(f *testing.F) {
 	f.Add(logPrefix+"others.0", group)
 	f.Add(logPrefix+"clicks.0", group[:len(group)-1])
 	f.Add(recordPrefix+"import-clicks-1", []byte(`{"kind":"import","source":"clicks","generation":1,"rows":5}`))
+	f.Add(recordPrefix+"import-clicks-8", []byte(`{"kind":"import","source":"clicks","generation":8,"edition":8}`))
+	f.Add(recordPrefix+"erase-x", []byte(`{"kind":"erase","erase":[{"source":"clicks","columns":["user"],"keys":["BANKRks="]}]}`))
+	f.Add(recordPrefix+"forget-x", []byte(`{"kind":"forget","source":"clicks","forget":{"before":17,"events":"TEtHUg=="}}`))
 	f.Add(recordPrefix+"x", []byte(`{"kind":7}`))
 	f.Add(recordPrefix+"x", []byte(`null`))
 	f.Fuzz(func(t *testing.T, subject string, data []byte) {

@@ -114,6 +114,9 @@ func (l *Log) fetchLetters(ctx context.Context, consumer jetstream.Consumer) (le
 
 // Letter returns the letter with a Seq, or CodeNotFound.
 func (l *Log) Letter(ctx context.Context, seq uint64) (Letter, error) {
+	if seq == 0 { // JetStream has no answer to that
+		return Letter{}, feature.Errorf(feature.CodeNotFound, "there is no dead letter 0: they count from 1")
+	}
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	s, err := l.js.Stream(ctx, deadName)

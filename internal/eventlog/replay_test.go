@@ -61,8 +61,10 @@ func TestLetterFilters(t *testing.T) {
 	if err != nil || string(x.Raw) != "2" || x.Reason != "reason 2" || !x.Time.Equal(all[2].Time) {
 		t.Errorf("Letter(3) = %+v, %v", x, err)
 	}
-	if _, err := l.Letter(within(t), 13); !errors.Is(err, feature.ErrNotFound) {
-		t.Errorf("Letter(13) = %v, want %s", err, feature.CodeNotFound)
+	for _, seq := range []uint64{0, 13} {
+		if _, err := l.Letter(within(t), seq); !errors.Is(err, feature.ErrNotFound) {
+			t.Errorf("Letter(%d) = %v, want %s", seq, err, feature.CodeNotFound)
+		}
 	}
 }
 
