@@ -47,7 +47,7 @@ func (s *Store) applyRows(t *table, seq uint64, taken feature.Time, rows int) {
 	m := &t.mapping
 	clock, nulls := m.clock(taken, rows)
 	t.raise(clock) // before any state is pruned by it: see Lookup
-	keep := t.keep()
+	keep := t.keeping(t.folds())
 	for i := range rows {
 		if m.outside(i) {
 			continue
@@ -57,7 +57,11 @@ func (s *Store) applyRows(t *table, seq uint64, taken feature.Time, rows int) {
 			s.scratch.parts = append(s.scratch.parts, c.Value(i))
 		}
 		s.scratch.key = wire.AppendKey(t.prefix(s.scratch.key[:0]), s.scratch.parts)
-		m.event(&s.scratch.one[0], seq, i, t.shape == nil)
+		e := m.event(seq, i, s.scratch.values[:0], t.windows == nil)
+		if t.windows != nil {
+			s.scratch.values = e.Values // nobody keeps them
+		}
+		s.scratch.one[0] = e
 		s.update(t, placeOf(s.scratch.key), s.scratch.one[:], keep)
 	}
 	t.nulls.Add(nulls)
@@ -156,10 +160,9 @@ func (m *mapping) clock(taken feature.Time, rows int) (clock feature.Time, nulls
 	return clock, nulls
 }
 
-// event sets e to row i. Where own is set, it shares no memory with the batch nor with e's former self: a state may live
-// long, and a string would keep the whole message in memory.
-func (m *mapping) event(e *asof.Event, seq uint64, i int, own bool) {
-	values := e.Values[:0]
+// event returns row i, with its values appended to values. Where own is set, they share no memory with the batch: a state
+// may live long, and a string would keep the whole message in memory.
+func (m *mapping) event(seq uint64, i int, values []feature.Value, own bool) asof.Event {
 	if own {
 		values = make([]feature.Value, 0, len(m.values))
 	}
@@ -171,7 +174,7 @@ func (m *mapping) event(e *asof.Event, seq uint64, i int, own bool) {
 		}
 		values = append(values, v)
 	}
-	*e = asof.Event{
+	e := asof.Event{
 		Position: asof.Position{EventTime: feature.Time(m.eventTime.Ints[i]), Seq: seq, Idx: uint32(i)},
 		Deleted:  m.deleted != nil && !m.deleted.IsNull(i) && m.deleted.Ints[i] != 0,
 		Values:   values,
@@ -183,6 +186,7 @@ func (m *mapping) event(e *asof.Event, seq uint64, i int, own bool) {
 	default:
 		e.Tie = m.tie.Ints[i]
 	}
+	return e
 }
 
 // owned returns v with memory of its own.

@@ -24,7 +24,7 @@ type entry struct {
 	key   string
 	hash  uint64
 	state []asof.Event
-	tree  *tree // of a windowed view, instead of state
+	past  *past // of a windowed view, instead of state
 	epoch uint64
 }
 
@@ -63,8 +63,8 @@ func (c *cache) get(hash uint64, key []byte) *entry {
 // put offers e to the cache; extra is memory that its state keeps alive besides its events.
 func (c *cache) put(e *entry, extra int) {
 	cost := entryBytes + int64(len(e.key)+extra) + stateBytes(e.state)
-	if e.tree != nil {
-		cost += e.tree.bytes()
+	if e.past != nil {
+		cost += e.past.bytes()
 	}
 	c.entries.Set(e.hash, e, cost)
 }

@@ -19,6 +19,8 @@ type Config struct {
 	FlushInterval time.Duration // how often Run flushes and syncs: how much of the log a crash makes it apply again; default 5 s
 	Logger        *slog.Logger  // default: discard
 	FS            vfs.FS        // file system of Dir; default the operating system's, or memory without Dir
+
+	leaf int // how many events a leaf takes; default leafEvents
 }
 
 func (c Config) withDefaults() Config {
@@ -26,6 +28,7 @@ func (c Config) withDefaults() Config {
 	c.DirtyBytes = cmp.Or(c.DirtyBytes, 256<<20)
 	c.StageBytes = cmp.Or(c.StageBytes, 128<<20)
 	c.FlushInterval = cmp.Or(c.FlushInterval, 5*time.Second)
+	c.leaf = cmp.Or(c.leaf, leafEvents)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -17,5 +17,5 @@
 // A view with windows keeps many events of a key. Its state is a tree over them, which is changed and read in place, under
 // the lock of its shard, and goes through the same four places; on disk each event is a row, and a flush writes those that
 // are new. A window is read from a few sums in the tree and a part of two leaves, so that the cost of a read grows with the
-// logarithm of the events.
+// logarithm of the events. Windows with a hop and of a lifetime read tiles, in which events are summed up for good.
 package online

@@ -40,8 +40,8 @@ func (s *Store) erase(t *table, p place) {
 	sh := t.shard(p.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if t.shape != nil {
-		s.dirtyBytes.Add(t.eraseTree(sh, p))
+	if t.windows != nil {
+		s.dirtyBytes.Add(t.erasePast(sh, p))
 		return
 	}
 	c := &cell{key: string(p.key), hash: p.hash}

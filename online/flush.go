@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -27,6 +26,7 @@ type tableSnapshot struct {
 	keep   feature.Time
 	cells  []map[string]*cell // nothing in them changes any more
 	rows   int                // written of them
+	folds  bool               // see keeping
 }
 
 // Flush hands what changed since the last flush, with the position, to Pebble in one batch, and so bounds the memory
@@ -76,7 +76,7 @@ func (t *table) snapshot() tableSnapshot {
 		}
 		sh.mu.Unlock()
 	}
-	snap.keep = t.keep()
+	snap.keep, snap.folds = t.keep(), t.folds()
 	snap.record = viewRecord{
 		Name: t.ref.Name, Version: t.ref.Version, Fingerprint: t.print,
 		Joining: t.phase.Load() == joining, Loading: t.loading.Load(),
@@ -116,10 +116,10 @@ func (s *Store) write(snap *snapshot) error {
 
 // recall puts what c holds into the cache, if it is whole.
 func (s *Store) recall(c *cell, t *tableSnapshot) {
-	e := &entry{key: c.key, hash: c.hash, tree: c.tree, epoch: s.cache.epoch(c.hash)}
+	e := &entry{key: c.key, hash: c.hash, past: c.past, epoch: s.cache.epoch(c.hash)}
 	switch {
 	case c.partial:
-	case c.tree != nil:
+	case c.past != nil:
 		sh := t.table.shard(c.hash)
 		sh.mu.RLock()
 		defer sh.mu.RUnlock()
@@ -173,7 +173,7 @@ func (s *Store) encode(b *pebble.Batch, snap *snapshot) error {
 	}
 	for c, t := range snap.all() {
 		put := s.encodeState
-		if t.table.shape != nil {
+		if t.table.windows != nil {
 			put = encodeRows
 		}
 		if err := put(b, c, t); err != nil {
@@ -194,30 +194,25 @@ func (s *Store) encodeState(b *pebble.Batch, c *cell, t *tableSnapshot) error {
 	return b.Set([]byte(c.key), s.encoded, nil)
 }
 
-// encodeRows writes what is new of a tree. What is deleted comes first: a row may be written again behind it.
+// encodeRows writes what is new of a past. What is deleted comes first: a row may be written again behind it.
 func encodeRows(b *pebble.Batch, c *cell, t *tableSnapshot) error {
-	from := append([]byte(c.key), rowEvent)
+	key := []byte(c.key)
 	if c.erased {
-		if err := b.DeleteRange([]byte(c.key), append([]byte(c.key), rowEnd), nil); err != nil {
+		if err := b.DeleteRange(key, append([]byte(c.key), rowEnd), nil); err != nil {
 			return err
 		}
 	} else if c.cut != nil {
-		if err := b.DeleteRange(from, append(slices.Clip(from), c.cut...), nil); err != nil {
+		if err := b.DeleteRange(append([]byte(c.key), rowEvent), append(append([]byte(c.key), rowEvent), c.cut...), nil); err != nil {
 			return err
 		}
 	}
-	for r := c.rows; len(r) > 0; {
-		var position, value []byte
-		position, value, r = r.next()
-		t.rows++
-		op := b.SetDeferred(len(from)+len(position), len(value))
-		copy(op.Key[copy(op.Key, from):], position)
-		copy(op.Value, value)
-		if err := op.Finish(); err != nil {
-			return err
-		}
-	}
-	return nil
+	sh := t.table.shard(c.hash)
+	sh.mu.Lock()
+	c.freeze()
+	sh.mu.Unlock()
+	n, err := c.rows.write(b, key)
+	t.rows += n
+	return err
 }
 
 func dropTable(b *pebble.Batch, id uint32) error {

@@ -30,7 +30,7 @@ func (s *Store) Restart(cut feature.Cut) error {
 // anew returns an empty table for the view of t.
 func (s *Store) anew(t *table) *table {
 	s.nextID++
-	n, err := newTable(s.nextID-1, t.view, t.source)
+	n, err := newTable(s.nextID-1, t.view, t.source, s.cfg.leaf)
 	if err != nil {
 		panic(err) // t was made of the same
 	}
@@ -125,7 +125,7 @@ func (s *Store) adopt(t *table, v *feature.View, src *feature.Source) (*table, e
 		return t, nil
 	}
 	if st, ok := s.stored[v.Ref()]; ok && st.record.Fingerprint == fingerprint(v, src) {
-		t, err := newTable(st.id, v, src)
+		t, err := newTable(st.id, v, src, s.cfg.leaf)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +138,7 @@ func (s *Store) adopt(t *table, v *feature.View, src *feature.Source) (*table, e
 		return t, nil
 	}
 	s.nextID++
-	return newTable(s.nextID-1, v, src)
+	return newTable(s.nextID-1, v, src, s.cfg.leaf)
 }
 
 // Rejoin forgets the state of a view, whose history is then to be merged anew (Follow returns it).
@@ -170,7 +170,10 @@ func (s *Store) SetReady(v feature.Ref) error {
 	maps.DeleteFunc(tables, func(ref feature.Ref, t *table) bool { return t.former && ref.Name == v.Name && ref.Version < v.Version })
 	s.setWorld(tables)
 	s.apply.Unlock()
-	return s.Flush()
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	return s.sweepAll(t)
 }
 
 // Follows reports whether the replica keeps the view, ready or not.

@@ -26,6 +26,7 @@ type entry struct {
 type machine struct {
 	t     *rapid.T
 	fs    *vfs.MemFS
+	cfg   online.Config
 	store *online.Store
 	truth *oracle.Oracle
 	log   []entry
@@ -43,10 +44,8 @@ var (
 )
 
 // TestRandomHistories compares the store with the oracle, read by read, through pushes, imports, flushes, crashes,
-// restarts and changing sets of views. The cache is tiny, so all layers take part.
-func TestRandomHistories(t *testing.T) {
-	randomHistories(t, allViews)
-}
+// restarts and changing sets of views. The cache is tiny or not, so all layers take part.
+func TestRandomHistories(t *testing.T) { randomHistories(t, allViews) }
 
 // TestRandomWindows does the same with windowed views.
 func TestRandomWindows(t *testing.T) { randomHistories(t, windowViews()) }
@@ -54,7 +53,12 @@ func TestRandomWindows(t *testing.T) { randomHistories(t, windowViews()) }
 func randomHistories(t *testing.T, all []*feature.View) {
 	edges, reads := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
+		all := rapid.Permutation(all).Draw(t, "views")
 		m := &machine{t: t, fs: vfs.NewCrashableMem(), truth: truthOf(all...), all: all, views: all[:1], now: 100}
+		m.cfg = online.SmallLeaves(online.Config{Dir: "replica", CacheBytes: 4096, DirtyBytes: 3000, StageBytes: 800})
+		if rapid.Bool().Draw(t, "roomy") {
+			m.cfg.CacheBytes, m.cfg.DirtyBytes = 1<<20, 1<<20
+		}
 		m.start(m.fs)
 		defer func() { m.check(m.store.Close()) }()
 		t.Repeat(map[string]func(*rapid.T){
@@ -88,7 +92,8 @@ func (m *machine) check(err error) {
 // start opens the store in fs, places it if it is new and applies what it does not have.
 func (m *machine) start(fs *vfs.MemFS) {
 	m.fs = fs
-	s, err := online.Open(online.Config{FS: fs, Dir: "replica", CacheBytes: 4096, DirtyBytes: 3000, StageBytes: 800})
+	m.cfg.FS = fs
+	s, err := online.Open(m.cfg)
 	m.check(err)
 	m.store = s
 	if s.Position().Log == "" {

@@ -8,7 +8,8 @@ import (
 	"github.com/lockstepfs/lockstep/internal/asof"
 )
 
-// leafEvents is how many events a leaf takes before the next one begins. One that gets late events is split at twice that.
+// leafEvents is how many events a leaf takes before the next one begins, if Config does not say else. One that gets late
+// events is split at twice that.
 const leafEvents = 128
 
 // leaf is some events of one key that follow each other, in columns.
@@ -33,9 +34,9 @@ type rest struct {
 	columns string
 }
 
-func newLeaf(types []feature.Type) *leaf {
-	l := &leaf{columns: make([]feature.Column, len(types))}
-	for i, t := range types {
+func newLeaf(w *windows) *leaf {
+	l := &leaf{columns: make([]feature.Column, len(w.types))}
+	for i, t := range w.types {
 		l.columns[i].Type = t
 	}
 	return l

@@ -97,7 +97,7 @@ func (s *Store) lookupItem(t *table, it *item, sc *scratch, n *reads) error {
 	if err != nil {
 		return err
 	}
-	if t.shape != nil {
+	if t.windows != nil {
 		return s.lookupWindows(t, it, columns, sc, n)
 	}
 	hi := asof.Hi(it.At, t.view.Delay)

@@ -101,8 +101,8 @@ func (m *merger) add(k asof.Kept) error {
 func (m *merger) kept(events []asof.Event) []asof.Event {
 	slices.SortFunc(events, func(a, b asof.Event) int { return asof.Compare(a.Position, b.Position) })
 	keep := m.keep()
-	if m.table.shape != nil {
-		return slices.Clone(events[m.table.shape.old(events, asof.KeepFrom(m.table.view, keep)):])
+	if m.table.windows != nil {
+		return slices.Clone(events[m.table.windows.old(events, keep):])
 	}
 	var out []asof.Event
 	for i := range events {
@@ -132,7 +132,7 @@ func (m *merger) end() error {
 		if m.table.phase.Load() == gone {
 			return unknownView(m.table.ref)
 		}
-		m.store.update(m.table, placeOf(r.key), r.events, m.table.keep())
+		m.store.update(m.table, placeOf(r.key), r.events, m.table.keeping(false))
 		return m.store.relieve()
 	}
 	m.run = run{}
@@ -153,7 +153,7 @@ func (m *merger) open() error {
 	s.changed = true
 	s.apply.Unlock()
 	for _, r := range st.runs {
-		s.update(t, placeOf(r.key), r.events, t.keep())
+		s.update(t, placeOf(r.key), r.events, t.keeping(false))
 		if err := s.relieve(); err != nil {
 			return err
 		}
@@ -186,7 +186,7 @@ func (s *Store) pour(t *table) {
 	for _, st := range t.staged {
 		t.raise(st.clock)
 	}
-	keep := t.keep()
+	keep := t.keeping(false)
 	for _, st := range t.staged {
 		for _, r := range st.runs {
 			s.update(t, placeOf(r.key), r.events, keep)

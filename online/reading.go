@@ -10,23 +10,25 @@ import (
 	"github.com/lockstepfs/lockstep/internal/wire"
 )
 
-// reading is what one item of a lookup asks of the trees of a windowed view. All windows of one measure are read in one
+// reading is what one item of a lookup asks of the pasts of a windowed view. All windows with exact edges are read in one
 // go, from the narrowest to the widest: each adds what lies before the one before it.
 type reading struct {
-	shape  *shape
-	item   *item
-	hi     feature.Time
-	asks   []ask       // windows that are asked for, narrow ones first
-	needs  []need      // measures that these read
-	states []agg.State // of each measure of the shape, and as many for what is in between
-	latest []int       // slots of latest features
+	windows *windows
+	item    *item
+	hi      feature.Time
+	exact   []ask       // windows with exact edges that are asked for, narrow ones first
+	needs   []need      // measures that these read
+	tiled   []ask       // the other windows that are asked for
+	states  []agg.State // of each measure of windows.exact
+	loose   []agg.State // of each measure of windows.loose
+	latest  []int       // slots of latest features
 }
 
 // ask is a window feature that is asked for.
 type ask struct {
-	lo      feature.Time
-	slot    int
-	measure int
+	lo   feature.Time
+	slot int
+	of   readOf
 }
 
 // need is a measure and the least instant that it is read from.
@@ -35,60 +37,75 @@ type need struct {
 	lo      feature.Time
 }
 
-func newReading(s *shape) *reading {
-	r := &reading{shape: s}
-	for range 2 {
-		for i := range s.measures {
-			r.states = append(r.states, agg.New(s.measures[i].spec))
-		}
+func newReading(w *windows) *reading {
+	r := &reading{windows: w}
+	if w.exact != nil {
+		r.states = states(w.exact.measures)
+	}
+	if w.loose != nil {
+		r.loose = states(w.loose.measures)
 	}
 	return r
 }
 
+func states(of []measure) []agg.State {
+	states := make([]agg.State, len(of))
+	for i := range of {
+		states[i] = of[i].state()
+	}
+	return states
+}
+
 // begin prepares r for an item.
 func (r *reading) begin(t *table, it *item, hi feature.Time) {
-	r.item, r.hi, r.asks, r.needs, r.latest = it, hi, r.asks[:0], r.needs[:0], r.latest[:0]
+	r.item, r.hi, r.exact, r.needs, r.tiled, r.latest = it, hi, r.exact[:0], r.needs[:0], r.tiled[:0], r.latest[:0]
 	for j, slot := range it.Plan.Slots {
 		if slot.Item != it.index {
 			continue
 		}
-		m := t.shape.measureOf[slot.Feature]
-		if m == latestFeature {
+		w, of := t.view.Features[slot.Feature].Window, r.windows.reads[slot.Feature]
+		switch {
+		case w == nil:
 			r.latest = append(r.latest, j)
-			continue
+		case of.tiling == noTiling:
+			r.exact = append(r.exact, ask{asof.Lo(w, hi), j, of})
+		default:
+			r.tiled = append(r.tiled, ask{asof.Lo(w, hi), j, of})
 		}
-		r.asks = append(r.asks, ask{asof.Lo(t.view.Features[slot.Feature].Window, hi), j, m})
 	}
-	slices.SortFunc(r.asks, func(a, b ask) int { return cmp.Compare(b.lo, a.lo) })
-	for _, a := range r.asks {
-		at := slices.IndexFunc(r.needs, func(n need) bool { return n.measure == a.measure })
+	slices.SortFunc(r.exact, func(a, b ask) int { return cmp.Compare(b.lo, a.lo) })
+	for _, a := range r.exact {
+		at := slices.IndexFunc(r.needs, func(n need) bool { return n.measure == a.of.measure })
 		if at < 0 {
 			at = len(r.needs)
-			r.needs = append(r.needs, need{a.measure, a.lo})
+			r.needs = append(r.needs, need{a.of.measure, a.lo})
 		}
 		r.needs[at].lo = min(r.needs[at].lo, a.lo)
 	}
 }
 
-// row sets the item's cells of a row from the tree of its key.
-func (r *reading) row(t *tree, row int) {
+// row sets the item's cells of a row from the past of its key.
+func (r *reading) row(p *past, row int) {
 	slots, view := r.item.Plan.Slots, r.item.Plan.Items[r.item.index].View
 	cells := r.item.cells[row*len(slots):]
 	for _, n := range r.needs {
 		r.states[n.measure].Reset()
 	}
 	top := r.hi
-	for _, a := range r.asks {
+	for _, a := range r.exact {
 		if a.lo < top {
-			r.add(t, a.lo, top)
+			r.add(p.events, a.lo, top)
 			top = a.lo
 		}
-		cells[a.slot] = asof.Windowed(&view.Features[slots[a.slot].Feature], r.states[a.measure].Value())
+		cells[a.slot] = asof.Windowed(&view.Features[slots[a.slot].Feature], r.states[a.of.measure].Value())
+	}
+	for _, a := range r.tiled {
+		cells[a.slot] = asof.Windowed(&view.Features[slots[a.slot].Feature], r.tile(p, a))
 	}
 	if len(r.latest) == 0 {
 		return
 	}
-	l, at := t.at(r.hi)
+	l, at := p.events.at(r.hi)
 	for _, j := range r.latest {
 		f := slots[j].Feature
 		if l == nil {
@@ -96,7 +113,7 @@ func (r *reading) row(t *tree, row int) {
 			continue
 		}
 		e := asof.Event{Position: l.position(at), Deleted: l.isDeleted(at)}
-		cells[j] = asof.Latest(&view.Features[f], &e, l.columns[r.shape.columns[r.shape.inputOf[f]]].Value(at), r.hi)
+		cells[j] = asof.Latest(&view.Features[f], &e, l.columns[r.windows.columns[r.windows.reads[f].input]].Value(at), r.hi)
 	}
 }
 
@@ -107,18 +124,22 @@ func (r *reading) add(t *tree, lo, hi feature.Time) {
 		return
 	}
 	for _, n := range r.needs {
-		switch m := n.measure; {
-		case n.lo > lo:
-		case r.shape.measures[m].ordered:
-			earlier := m + len(r.shape.measures)
-			r.states[earlier].Reset()
-			t.fold(r.states[earlier], m, s)
-			r.states[earlier].Merge(r.states[m])
-			r.states[m], r.states[earlier] = r.states[earlier], r.states[m]
-		default:
-			t.fold(r.states[m], m, s)
+		if n.lo <= lo {
+			t.fold(r.states[n.measure], n.measure, s)
 		}
 	}
+}
+
+// tile returns the value of a window over tiles. What is in a tile is all at or before hi.
+func (r *reading) tile(p *past, a ask) feature.Value {
+	g := &r.windows.tilings[a.of.tiling]
+	s := r.loose[g.first+a.of.measure]
+	s.Reset()
+	p.tiles[a.of.tiling].fold(s, a.of.measure, g.begins(a.lo))
+	if span, some := p.loose.span(a.lo, r.hi); some {
+		p.loose.fold(s, g.first+a.of.measure, span)
+	}
+	return s.Value()
 }
 
 // missing sets the item's cells of a row whose key has a NULL part (K3).
@@ -141,7 +162,7 @@ func (s *Store) lookupWindows(t *table, it *item, columns []int, sc *scratch, n 
 			continue
 		}
 		sc.key = wire.AppendKey(t.prefix(sc.key[:0]), sc.parts)
-		if err := s.visit(t, placeOf(sc.key), n, func(tr *tree) { r.row(tr, row) }); err != nil {
+		if err := s.visit(t, placeOf(sc.key), n, func(p *past) { r.row(p, row) }); err != nil {
 			return err
 		}
 	}

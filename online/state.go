@@ -25,18 +25,19 @@ type cell struct {
 	partial bool // state is only what was added lately: the events below belong to it too
 
 	// Of a windowed view, instead of state:
-	tree   *tree  // nil while partial; the cell of a later flush has the same one, which goes on changing
-	rows   rows   // the events that came since the last flush
-	cut    []byte // not nil: rows before this position are to be deleted from the disk
-	erased bool   // all rows of before are to be deleted from the disk
+	past   *past               // nil while partial; the cell of a later flush has the same one, which goes on changing
+	rows   rows                // what changed since the last flush
+	tiles  map[tileID]struct{} // that changed and are not among rows yet
+	cut    []byte              // not nil: events before this position are to be deleted from the disk
+	erased bool                // all rows of before are to be deleted from the disk
 }
 
-// update makes add part of the state of a key. keep is the instant from which reads look at the table.
-func (s *Store) update(t *table, p place, add []asof.Event, keep feature.Time) {
-	if t.shape != nil {
-		s.updateTree(t, p, add, asof.KeepFrom(t.view, keep))
+// update makes add part of the state of a key.
+func (s *Store) update(t *table, p place, add []asof.Event, k *keeping) {
+	if t.windows != nil {
+		s.updatePast(t, p, add, k)
 	} else {
-		s.updateState(t, p, add, keep)
+		s.updateState(t, p, add, k.keep)
 	}
 }
 

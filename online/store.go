@@ -64,9 +64,10 @@ type storedView struct {
 
 // scratch is memory for one reader or writer.
 type scratch struct {
-	key   []byte
-	parts feature.Key
-	one   [1]asof.Event
+	key    []byte
+	parts  feature.Key
+	one    [1]asof.Event
+	values []feature.Value
 }
 
 // Open opens the replica in cfg.Dir, or makes a new one. What it has is served after Follow has said which

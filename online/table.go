@@ -25,15 +25,15 @@ const (
 
 // table holds the states of one view version.
 type table struct {
-	id     uint32 // of its keys on disk; never used again
-	ref    feature.Ref
-	view   *feature.View
-	source *feature.Source
-	inputs []feature.Input
-	slots  []int  // for each feature of the view the index of its input in inputs
-	shape  *shape // of a windowed view; nil for one of latest features alone
-	print  string // fingerprint of the view and of what it needs of its source
-	look   string // fingerprint of the view alone
+	id      uint32 // of its keys on disk; never used again
+	ref     feature.Ref
+	view    *feature.View
+	source  *feature.Source
+	inputs  []feature.Input
+	slots   []int    // for each feature of the view the index of its input in inputs
+	windows *windows // nil for a view of latest features alone
+	print   string   // fingerprint of the view and of what it needs of its source
+	look    string   // fingerprint of the view alone
 
 	same     atomic.Pointer[feature.View] // another copy of the same definition seen last
 	phase    atomic.Int32
@@ -44,7 +44,9 @@ type table struct {
 
 	readings sync.Pool // *reading, of a windowed view
 
-	swept []byte // guarded by Store.flushing: where the next sweep goes on, without the prefix
+	// Guarded by Store.flushing.
+	swept   []byte        // where the next sweep goes on, without the prefix
+	written tableSnapshot // the last flush, without its cells
 
 	staged  []*stage // guarded by Store.apply: generations that the next Advance makes visible
 	mapping mapping  // scratch of the applier
@@ -61,10 +63,10 @@ type shard struct {
 	values []feature.Value  // scratch for who holds mu
 }
 
-func newTable(id uint32, v *feature.View, src *feature.Source) (*table, error) {
-	t := &table{id: id, ref: v.Ref(), view: v, source: src, inputs: v.Inputs(), shape: newShape(v, src), look: lookPrint(v), print: fingerprint(v, src)}
+func newTable(id uint32, v *feature.View, src *feature.Source, leaf int) (*table, error) {
+	t := &table{id: id, ref: v.Ref(), view: v, source: src, inputs: v.Inputs(), windows: newWindows(v, src, leaf), look: lookPrint(v), print: fingerprint(v, src)}
 	t.slots = make([]int, len(v.Features))
-	t.readings.New = func() any { return newReading(t.shape) }
+	t.readings.New = func() any { return newReading(t.windows) }
 	for i := range v.Features {
 		t.slots[i] = v.InputOf(i, t.inputs)
 	}
@@ -121,9 +123,6 @@ func (t *table) floor() feature.Time {
 func (t *table) keep() feature.Time {
 	return asof.Keep(feature.Time(t.clock.Load()), t.view.History, t.view.Delay)
 }
-
-// from returns the instant after which a windowed view keeps events.
-func (t *table) from() feature.Time { return asof.KeepFrom(t.view, t.keep()) }
 
 // raise moves the clock to c if that is later.
 func (t *table) raise(c feature.Time) {

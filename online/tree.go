@@ -43,11 +43,11 @@ func (t *tree) insert(e *asof.Event) bool {
 	}
 	l := t.leaves[n]
 	switch last := len(t.leaves) - 1; {
-	case n == last && l.len() < leafEvents:
+	case n == last && l.len() < t.shape.leaf:
 	case n == last:
 		t.open()
 		t.sumUp()
-	case l.len() < 2*leafEvents:
+	case l.len() < 2*t.shape.leaf:
 		t.addLate(n, e)
 	default:
 		t.split(n)
@@ -78,7 +78,7 @@ func (t *tree) place(e *asof.Event) (n int, added bool) {
 
 // open begins a leaf.
 func (t *tree) open() {
-	t.leaves, t.starts = append(t.leaves, newLeaf(t.shape.types)), append(t.starts, math.MaxInt64)
+	t.leaves, t.starts = append(t.leaves, newLeaf(t.shape.windows)), append(t.starts, math.MaxInt64)
 }
 
 // has reports whether there is an event of the position.
@@ -95,34 +95,23 @@ func (t *tree) has(p *asof.Position) bool {
 	return false
 }
 
-// insertAll inserts the events and reports how many were not there. Many of them are summed up at once.
-func (t *tree) insertAll(events []asof.Event) int {
-	added := 0
-	if len(events) < leafEvents {
-		for i := range events {
-			if t.insert(&events[i]) {
-				added++
-			}
-		}
-		return added
-	}
+// insertAll inserts many events, which are summed up at once.
+func (t *tree) insertAll(events []asof.Event) {
 	changed := t.end()
 	for i := range events {
-		n, is := t.place(&events[i])
-		if !is {
+		n, added := t.place(&events[i])
+		if !added {
 			continue
 		}
-		added++
 		changed = min(changed, t.first+n)
 		switch last := len(t.leaves) - 1; {
-		case n == last && t.leaves[n].len() >= leafEvents:
+		case n == last && t.leaves[n].len() >= t.shape.leaf:
 			t.open()
-		case n < last && t.leaves[n].len() >= 2*leafEvents:
+		case n < last && t.leaves[n].len() >= 2*t.shape.leaf:
 			t.split(n)
 		}
 	}
 	t.sumUpFrom(changed)
-	return added
 }
 
 // split makes two leaves of one.
@@ -186,14 +175,14 @@ func (t *tree) sumUp() {
 // leafState computes the state of a measure over a leaf.
 func (t *tree) leafState(number, measure int) agg.State {
 	m, l := &t.shape.measures[measure], t.leaves[number-t.first]
-	s := agg.New(m.spec)
+	s := m.state()
 	m.addRange(s, l, 0, l.len())
 	return s
 }
 
 // blockState computes the state of a measure over those blocks below one that are here.
 func (t *tree) blockState(level, number, measure int) agg.State {
-	s := agg.New(t.shape.measures[measure].spec)
+	s := t.shape.measures[measure].state()
 	for c := range fanout {
 		if below := t.block(level-1, number*fanout+c); below != nil {
 			s.Merge(below[measure])
@@ -202,22 +191,12 @@ func (t *tree) blockState(level, number, measure int) agg.State {
 	return s
 }
 
-// addLate brings the blocks over leaf n up to date, which got e. Where the order of events does not matter they take it as
-// any other.
+// addLate adds e, which leaf n got, to the blocks over it.
 func (t *tree) addLate(n int, e *asof.Event) {
-	n += t.first
 	for k := range t.levels {
-		b := n >> (k * fanoutBits)
-		block := t.block(k, b)
+		block := t.block(k, (t.first+n)>>(k*fanoutBits))
 		for j := range block {
-			switch m := &t.shape.measures[j]; {
-			case !m.ordered:
-				m.add(block[j], e)
-			case k == 0:
-				block[j] = t.leafState(n, j)
-			default:
-				block[j] = t.blockState(k, b, j)
-			}
+			t.shape.measures[j].add(block[j], e)
 		}
 	}
 }
@@ -225,16 +204,25 @@ func (t *tree) addLate(n int, e *asof.Event) {
 // prune drops leaves whose events are all at or before from, but, where latest features are read, for the newest of
 // these events. It returns how many events it dropped.
 func (t *tree) prune(from feature.Time) int {
-	dropped, last := 0, len(t.leaves)-1
+	last := len(t.leaves) - 1
 	if last == 0 {
 		return t.trim(from)
 	}
 	n := 0
-	for ; n < last && t.spare(n, from); n++ {
-		dropped += t.leaves[n].len()
+	for n < last && t.spare(n, from) {
+		n++
 	}
-	if n == 0 {
+	return t.dropLeaves(n)
+}
+
+// dropLeaves drops the first n leaves, and returns how many events these were.
+func (t *tree) dropLeaves(n int) int {
+	if n <= 0 {
 		return 0
+	}
+	dropped := 0
+	for _, l := range t.leaves[:n] {
+		dropped += l.len()
 	}
 	clear(t.leaves[:n])
 	t.leaves, t.starts = t.leaves[n:], t.starts[n:]
@@ -247,6 +235,48 @@ func (t *tree) prune(from feature.Time) int {
 	return dropped
 }
 
+// take takes all events at or before to out of the tree and gives them to taken, events i up to, and without, j of l, if
+// they are many enough to be worth it; else it takes none.
+func (t *tree) take(to feature.Time, taken func(l *leaf, i, j int)) {
+	if len(t.leaves) == 0 {
+		return
+	}
+	if n := t.leaves[0].until(to); n < t.leaves[0].len() && n < t.shape.leaf/8 || n == 0 {
+		return
+	}
+	n := 0
+	for n < len(t.leaves)-1 && t.leaves[n].until(to) == t.leaves[n].len() {
+		taken(t.leaves[n], 0, t.leaves[n].len())
+		n++
+	}
+	t.dropLeaves(n)
+	l := t.leaves[0]
+	if n = l.until(to); n == 0 {
+		return
+	}
+	taken(l, 0, n)
+	t.cutFirst(n)
+	for k := range t.levels { // what is summed up of the leaf is less now
+		block := t.block(k, t.first>>(k*fanoutBits))
+		for j := range block {
+			if k == 0 {
+				block[j] = t.leafState(t.first, j)
+			} else {
+				block[j] = t.blockState(k, t.first>>(k*fanoutBits), j)
+			}
+		}
+	}
+}
+
+// cutFirst drops the first n events of the first leaf.
+func (t *tree) cutFirst(n int) {
+	l := t.leaves[0]
+	t.leaves[0], t.starts[0] = l.cut(n, l.len()), math.MaxInt64
+	if n < l.len() {
+		t.starts[0] = l.stamps[n].time
+	}
+}
+
 // spare reports whether nobody needs leaf n, which is the oldest.
 func (t *tree) spare(n int, from feature.Time) bool {
 	if t.shape.latest {
@@ -256,18 +286,18 @@ func (t *tree) spare(n int, from feature.Time) bool {
 	return l.stamps[l.len()-1].time <= from
 }
 
-// trim drops the older half of an only leaf.
+// trim drops the old events of an only leaf when they are half of it.
 func (t *tree) trim(from feature.Time) int {
 	l := t.leaves[0]
 	n := l.len()
-	if n < leafEvents/8 || l.stamps[n/2].time > from {
+	if n < max(t.shape.leaf/8, 2) || l.stamps[n/2].time > from {
 		return 0
 	}
 	old := l.until(from)
 	if t.shape.latest {
 		old--
 	}
-	t.leaves[0], t.starts[0] = l.cut(old, n), l.stamps[old].time
+	t.cutFirst(old)
 	return old
 }
 

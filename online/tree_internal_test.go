@@ -14,11 +14,11 @@ import (
 
 // everyMeasure is a shape with all operators over an int64, and count "*".
 func everyMeasure(latest bool) *shape {
-	s := &shape{stored: []int{1}, types: []feature.Type{feature.Int64}, latest: latest}
+	s := &shape{windows: &windows{leaf: leafEvents, stored: []int{1}, types: []feature.Type{feature.Int64}}, latest: latest}
 	s.measures = append(s.measures, measure{spec: agg.Spec{Op: agg.Count}, column: everyEvent})
 	for _, op := range agg.Operators() {
 		spec := agg.Spec{Op: op, Input: feature.Int64, N: 5, Quantile: 0.5}.WithDefaults()
-		s.measures = append(s.measures, measure{spec: spec, input: 1, column: 0, ordered: op.Ordered()})
+		s.measures = append(s.measures, measure{spec: spec, input: 1, column: 0})
 	}
 	return s
 }
@@ -70,6 +70,9 @@ func TestTree(t *testing.T) {
 			all = slices.CompactFunc(all, func(a, b asof.Event) bool { return a.Position == b.Position })
 			if rng.IntN(3) == 0 {
 				from = max(from, all[len(all)/2].EventTime)
+				if taken := 0; !tr.shape.latest && rng.IntN(2) == 0 {
+					tr.take(from, func(l *leaf, i, j int) { taken += l.until(from) - i })
+				}
 				tr.prune(from)
 			}
 			for range 20 {
@@ -102,9 +105,15 @@ func compareTree(t *testing.T, rng *rand.Rand, tr *tree, all []asof.Event, from 
 	}
 	for j := range tr.shape.measures {
 		m := &tr.shape.measures[j]
-		want, got := agg.New(m.spec), agg.New(m.spec)
+		want, got := agg.New(m.spec), m.state()
 		for i := range in {
-			m.add(want, &in[i])
+			switch {
+			case in[i].Deleted:
+			case m.column == everyEvent:
+				agg.AddEvents(want, 1)
+			default:
+				want.Add(in[i].Values[m.input])
+			}
 		}
 		if some {
 			tr.fold(got, j, s)

@@ -61,3 +61,12 @@ func TestKeepFrom(t *testing.T) {
 		}
 	}
 }
+
+// TestTile checks that tile k holds (k·hop, (k+1)·hop], before 1970 too.
+func TestTile(t *testing.T) {
+	for at, want := range map[feature.Time]int64{-10: -3, -9: -2, -5: -2, -4: -1, 0: -1, 1: 0, 5: 0, 6: 1, 10: 1} {
+		if got := asof.Tile(at, 5); got != want {
+			t.Errorf("Tile(%d, 5) = %d, want %d", at, got, want)
+		}
+	}
+}

@@ -41,7 +41,7 @@ func TestOnline(t *testing.T) {
 }
 
 func onlineExecution(m mode) semtest.Execution {
-	return semtest.Execution{Name: string(m), ForcesTaken: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
+	return semtest.Execution{Name: string(m), ForcesTaken: true, Windows: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
 		ids, err := knowing(c)
 		if err != nil {
 			return nil, err
@@ -295,8 +295,8 @@ func eventOf(v *feature.View, src *feature.Source, x entry, row int) (asof.Kept,
 	for _, column := range v.Keys {
 		k.Key = append(k.Key, value(column))
 	}
-	for _, column := range v.Columns() {
-		k.Event.Values = append(k.Event.Values, value(column))
+	for _, in := range v.Inputs() {
+		k.Event.Values = append(k.Event.Values, inputOf(src, in, value))
 	}
 	k.Event.EventTime = value(src.EventTime).Time()
 	if src.Tiebreak != "" {
@@ -308,11 +308,32 @@ func eventOf(v *feature.View, src *feature.Source, x entry, row int) (asof.Kept,
 		k.Event.Seq, k.Event.Idx = x.seq, uint32(row)
 		return k, x.taken
 	}
-	k.Event.Columns = string(wire.AppendRowOrder(nil, x.rows, row, wire.ColumnOrder(x.rows.Fields)))
+	columns := wire.AppendRowOrder(nil, x.rows, row, wire.ColumnOrder(x.rows.Fields))
+	if v.Windowed() {
+		columns = wire.AppendRowPlace(columns, x.seq, uint64(row))
+	}
+	k.Event.Columns = string(columns)
 	if src.AvailableAt != "" && !value(src.AvailableAt).IsNull() {
 		return k, value(src.AvailableAt).Time()
 	}
 	return k, k.Event.EventTime
+}
+
+// inputOf returns what a view reads of an event.
+func inputOf(src *feature.Source, in feature.Input, value func(column string) feature.Value) feature.Value {
+	if in.Where != "" {
+		values := map[string]feature.Value{}
+		for _, f := range src.Columns {
+			values[f.Name] = value(f.Name)
+		}
+		if !holds(src, in.Where, values) {
+			return feature.Value{}
+		}
+	}
+	if in.Column == feature.AnyEvent {
+		return feature.BoolValue(true)
+	}
+	return value(in.Column)
 }
 
 // between does what the mode says.
