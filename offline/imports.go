@@ -3,6 +3,7 @@ package offline
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -61,7 +62,8 @@ func (s *Store) nextGeneration(after uint64) uint64 {
 	return s.latest
 }
 
-// ResumeImport takes out what came in of an import behind its Rows, so that InsertImport can go on with it.
+// ResumeImport takes out what came in of an import behind its Rows, so that InsertImport can go on with it. It waits for inserts
+// of the import that were given up and that ClickHouse goes on with.
 func (s *Store) ResumeImport(ctx context.Context, src *feature.Source, im *feature.Imported) error {
 	return s.cutImport(ctx, src, im.Generation, im.Rows)
 }
@@ -77,7 +79,7 @@ func (s *Store) InsertImport(ctx context.Context, src *feature.Source, im *featu
 		m.gen[i], m.row[i] = im.Generation, uint64(im.Rows)+uint64(i)
 	}
 	in := insertion{table: eventTable(src.Name), columns: append(eventRows(b, src.EventTime), m.columns()...)}
-	in.token = "import/" + rand.Text() // else ClickHouse leaves out rows like some that ResumeImport took out
+	in.token = importToken(im.Generation) + rand.Text() // else ClickHouse leaves out rows like some that ResumeImport took out
 	if err := s.insert(ctx, in); err != nil {
 		return failure("import into "+src.Name, err)
 	}
@@ -119,8 +121,37 @@ func (s *Store) AbortImport(ctx context.Context, src *feature.Source, im *featur
 	return s.cutImport(ctx, src, im.Generation, 0)
 }
 
-// cutImport removes the rows of a generation from one on.
+// importToken begins the tokens of the inserts of a generation.
+func importToken(generation uint64) string { return fmt.Sprintf("import/%d/", generation) }
+
+// outlast waits until ClickHouse works on no insert of the generation: whoever began it may have died, or given it up, and what it
+// adds would not be taken out.
+func (s *Store) outlast(ctx context.Context, generation uint64) error {
+	ctx, cancel := inTime(ctx, insertLimit)
+	defer cancel()
+	sql, err := text("import_running.sql", nil)
+	if err != nil {
+		return err
+	}
+	for {
+		var running uint64
+		err := s.conn.QueryRow(ctx, sql, clickhouse.Named("prefix", importToken(generation))).Scan(&running)
+		if err != nil || running == 0 {
+			return failure("look for inserts that were given up", err)
+		}
+		select {
+		case <-ctx.Done():
+			return feature.Errorf(feature.CodeUnavailable, "ClickHouse still works on an insert of the import that was given up: %w", context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// cutImport removes the rows of a generation from one on, and those that are on their way.
 func (s *Store) cutImport(ctx context.Context, src *feature.Source, generation uint64, from int64) error {
+	if err := s.outlast(ctx, generation); err != nil {
+		return err
+	}
 	sql, err := text("import_abort.sql", quote(eventTable(src.Name)))
 	if err != nil {
 		return err
