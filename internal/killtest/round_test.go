@@ -345,9 +345,9 @@ func heldByTheDead(command *process) bool {
 func ended(ctx context.Context, command *process) error {
 	select {
 	case <-command.done:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		command.kill()
-		return fmt.Errorf("it does not end within a minute\n%s", command.tail())
+		return fmt.Errorf("it does not end within %s\n%s", patience, command.tail())
 	case <-ctx.Done():
 		return ctx.Err()
 	}
