@@ -95,14 +95,24 @@ func (s *Store) streamKept(ctx context.Context, k *keptQuery, yield func(asof.Ke
 	var eventTime int64
 	var p asof.Position
 	row, intoRow := newCells(k.types)
-	into = append(append(into, &eventTime, &p.Seq, &p.Idx), intoRow...)
+	into = append(into, &eventTime, &p.Seq, &p.Idx)
+	var generation, place uint64
+	if k.view.Windowed() {
+		into = append(into, &generation, &place)
+	}
+	into = append(into, intoRow...)
 	stopped := false
 	err := s.each(ctx, k.query, func(rows driver.Rows) error {
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
 		p.EventTime = feature.Time(eventTime)
-		if !yield(asof.Kept{Key: keyOf(key), Event: k.event(row, p)}, nil) {
+		e := k.event(row, p)
+		if k.view.Windowed() && p.Seq == 0 {
+			// Rows of equal values are different events to a window.
+			e.Columns = string(wire.AppendRowPlace([]byte(e.Columns), generation, place))
+		}
+		if !yield(asof.Kept{Key: keyOf(key), Event: e}, nil) {
 			stopped = true
 			return context.Canceled
 		}

@@ -10,6 +10,10 @@ SELECT
     {{.EventMicros}} AS _x,
     _seq,
     _idx
+{{- if .Windowed}},
+    _gen,
+    _row
+{{- end}}
 {{- range $i, $flags := .Flags}},
     {{$flags}} AS _f{{$i}}
 {{- end}}
