@@ -58,6 +58,7 @@ func run(ctx context.Context, rows, events, spine int) error {
 	for _, measure := range []func(context.Context) error{
 		l.importing, l.streaming,
 		func(ctx context.Context) error { return l.training(ctx, events, spine) },
+		l.cards,
 		l.pushing,
 	} {
 		if err := measure(ctx); err != nil {
