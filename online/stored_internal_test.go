@@ -55,5 +55,10 @@ func merged(a, b []byte) ([]byte, error) {
 // wellFormed reports whether b is what this package writes: events in order, none twice.
 func wellFormed(b []byte) bool {
 	keep, state, err := parseState(b)
+	for i := range state {
+		if i > 0 && state[i].EventTime <= state[i-1].EventTime {
+			return false
+		}
+	}
 	return err == nil && string(appendState(nil, state, keep)) == string(b)
 }

@@ -68,8 +68,7 @@ var (
 	arrowEnd   = []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}
 )
 
-// openArrow reads the schema. The lengths in it are believed by arrow-go: a schema made to do harm, or an
-// unlucky bit, can ask for more memory than there is. Take Arrow from whom you trust.
+// openArrow reads the schema, once checkedSchema has looked at its lengths: arrow-go believes them.
 func openArrow(in io.Reader, types map[string]feature.Type) (*arrowTable, error) {
 	t := &arrowTable{in: &tailReader{Reader: in}}
 	head := make([]byte, 8)
@@ -80,9 +79,14 @@ func openArrow(in io.Reader, types map[string]feature.Type) (*arrowTable, error)
 	if t.isFile = bytes.HasPrefix(head[:n], arrowMagic); !t.isFile {
 		t.in.Reader = io.MultiReader(bytes.NewReader(head[:n]), in)
 	}
+	schema, err := checkedSchema(t.in)
+	if err != nil {
+		return nil, refuse("", "not an Arrow IPC file or stream: its schema cannot be read")
+	}
+	stream := io.MultiReader(bytes.NewReader(schema), t.in)
 	// NewReader would not pass the limit on to its reader of messages.
 	options := []ipc.Option{ipc.WithBodySizeLimit(maxRecordBatch), ipc.WithAllocator(limitedAllocator{memory.DefaultAllocator})}
-	if t.reader, err = ipc.NewReaderFromMessageReader(ipc.NewMessageReader(t.in, options...), options...); err != nil {
+	if t.reader, err = ipc.NewReaderFromMessageReader(ipc.NewMessageReader(stream, options...), options...); err != nil {
 		return nil, refuse("", "not an Arrow IPC file or stream: its schema cannot be read")
 	}
 	for _, f := range t.reader.Schema().Fields() {
