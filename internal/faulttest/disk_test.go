@@ -139,7 +139,7 @@ func TestDiskFull(t *testing.T) {
 			s.wantRead("a", feature.PathOnline)
 		})
 		s.wantAway(pushRows)
-		s.wantDegraded("the replica's copy on disk does not follow its memory")
+		s.wantDegraded("") // what it says depends on who meets the full disk first
 		if a := s.ask(train); a.status != http.StatusOK && a.status != http.StatusServiceUnavailable {
 			t.Errorf("a training set: %d %s", a.status, a.body)
 		}
