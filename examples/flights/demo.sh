@@ -53,7 +53,8 @@ run get delay_model origin=JFK destination=LAX --at 2001-06-30T12:00:00Z
 
 step "Verify: both paths, the same keys, several instants of the last week"
 run verify delay_model --sample 400 \
-  --at 2001-06-24T12:00:00Z --at 2001-06-26T06:30:00Z --at 2001-06-28T18:00:00.000001Z --at 2001-06-30T23:59:59.999999Z | tee "$dir/verify.txt"
+  --at 2001-06-24T12:00:00Z --at 2001-06-26T06:30:00Z --at 2001-06-28T18:00:00.000001Z --at 2001-06-30T23:59:59.999999Z >"$dir/verify.txt" || { cat "$dir/verify.txt"; exit 1; } # not through a pipe, which would swallow the failure
+cat "$dir/verify.txt"
 
 step "Done"
 run status
