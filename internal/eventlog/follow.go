@@ -127,7 +127,7 @@ func (f *follower) reaches(first uint64) error {
 // the message that was read last, which must be the same: a log that has lost its end, as when an old copy is restored, has
 // another one there, or none.
 func (f *follower) read(ctx context.Context) error {
-	from := f.next
+	from, lost := f.next, f.log.conn.Stats().Reconnects
 	if !f.last.IsZero() {
 		from--
 		if err := f.check(ctx); feature.CodeOf(err) == feature.CodeUnavailable {
@@ -154,7 +154,10 @@ func (f *follower) read(ctx context.Context) error {
 	}
 	defer messages.Stop()
 	for delivered := uint64(1); ; delivered++ {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
+		msg, err := f.wait(ctx, messages, lost)
+		if errors.Is(err, errAgain) {
+			return nil
+		}
 		if err != nil {
 			f.mend("read consumer", err)
 			return nil
@@ -172,6 +175,22 @@ func (f *follower) read(ctx context.Context) error {
 			return nil
 		case err != nil:
 			return err
+		}
+	}
+}
+
+// wait returns the next message, or errAgain if none comes and the connection was lost since lost: what was on its way
+// then does not come again to this consumer, and if it was the last of the log no gap would ever show it.
+func (f *follower) wait(ctx context.Context, messages jetstream.MessagesContext, lost uint64) (jetstream.Msg, error) {
+	for {
+		waiting, cancel := context.WithTimeout(ctx, pullHeartbeat)
+		msg, err := messages.Next(jetstream.NextContext(waiting))
+		cancel()
+		switch {
+		case err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
+			return msg, err
+		case f.log.conn.Stats().Reconnects != lost:
+			return nil, errAgain
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -114,6 +115,47 @@ func TestLostAcknowledgement(t *testing.T) {
 	}
 	if got := ids(read(t, host, 1, last(t, host))); !slices.Equal(got, want) {
 		t.Errorf("ids %v, want %v", got, want)
+	}
+}
+
+// TestLostDelivery loses an entry on its way to a reader, and nothing comes behind it that would show the gap: the reader
+// gets it all the same.
+func TestLostDelivery(t *testing.T) {
+	host := open(t, eventlog.Config{Listen: "127.0.0.1:0"})
+	p := startProxy(t, host.ClientURL())
+	l, err := eventlog.Open(within(t), eventlog.Config{URL: p.url(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(within(t))
+	got, ended := make(chan uint64, 100), make(chan error)
+	go func() {
+		ended <- l.Tail(ctx, 1, func(e eventlog.Entry) error { got <- e.Seq; return nil })
+	}()
+	defer func() {
+		cancel()
+		<-ended
+		_ = l.Close()
+		p.stop()
+	}()
+	for i := range 5 {
+		want := publish(t, host, rows(i, 1))
+		if seq := <-got; seq != want {
+			t.Fatalf("read %d, want %d", seq, want)
+		}
+		p.mute.Store(true)
+		want = publish(t, host, rows(100+i, 1))
+		select {
+		case seq := <-got:
+			if seq != want {
+				t.Fatalf("read %d, want %d", seq, want)
+			}
+		case <-ctx.Done():
+			t.Fatalf("entry %d was lost on the way and did not come again", want)
+		}
+	}
+	if p.muted.Load() == 0 {
+		t.Error("no connection was cut")
 	}
 }
 
