@@ -154,6 +154,9 @@ func parseWhere(text string, columns []feature.Field) (*condition, error) {
 	if e.Type() != feature.Bool {
 		return nil, feature.Errorf(feature.CodeInvalid, "expected a condition, which is true or false; %s is %s", quote(text), e.Type())
 	}
+	if _, err := e.SQL("_", func(name string) string { return name }); err != nil {
+		return nil, err // a condition is evaluated by ClickHouse too
+	}
 	return &condition{text, slices.Clone(e.Names())}, nil
 }
 

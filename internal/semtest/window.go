@@ -44,7 +44,11 @@ func (w *world) drawWindow(t *rapid.T, label string) string {
 	f += ", window: " + width
 	hops := map[string][]string{"1us": {""}, "1s": {"", ", hop: 500ms", ", hop: 1s"}, "2s": {"", ", hop: 1s", ", hop: 2s"}, "3s": {"", ", hop: 1s", ", hop: 3s"}, "lifetime": {""}}
 	f += rapid.SampledFrom(hops[width]).Draw(t, label+" hop")
-	f += rapid.SampledFrom([]string{"", "", "", `, where: "a > 0"`, `, where: "a != 11 or isNull(a)"`, `, where: "not (a > 0)"`, `, where: "isNull(m)"`}).Draw(t, label+" where")
+	conditions := []string{"", "", "", `, where: "a > 0"`, `, where: "a != 11 or isNull(a)"`, `, where: "not (a > 0)"`}
+	if !w.typeOf("m").List { // lists are for on-demand features
+		conditions = append(conditions, `, where: "isNull(m)"`)
+	}
+	f += rapid.SampledFrom(conditions).Draw(t, label+" where")
 	if slices.Contains([]string{"sum", "avg", "min", "count"}, op) && column == "a" {
 		f += rapid.SampledFrom([]string{"", ", default: 7"}).Draw(t, label+" default")
 	}
