@@ -98,13 +98,17 @@ func TestAway(t *testing.T) {
 	})
 }
 
-// mute is a connection that takes everything and says nothing.
-type mute struct{ net.Conn }
+// mute is a connection that takes everything and, while silent, says nothing.
+type mute struct {
+	net.Conn
+	silent *atomic.Bool
+}
 
 func (m mute) Read(p []byte) (int, error) {
 	for {
-		if _, err := m.Conn.Read(p); err != nil {
-			return 0, err
+		n, err := m.Conn.Read(p)
+		if err != nil || !m.silent.Load() {
+			return n, err
 		}
 	}
 }
@@ -115,10 +119,7 @@ func TestMute(t *testing.T) {
 	var silent atomic.Bool
 	dial := func(ctx context.Context, addr string) (net.Conn, error) {
 		c, err := engine.DialContext(ctx, addr)
-		if err == nil && silent.Load() {
-			c = mute{c}
-		}
-		return c, err
+		return mute{c, &silent}, err
 	}
 	s, err := offline.Open(t.Context(), offline.Config{Dial: dial, Database: chtest.Database(t, engine), Patience: 300 * time.Millisecond, Connections: 2})
 	if err != nil {

@@ -86,10 +86,10 @@ func TestWaitForReplicas(t *testing.T) {
 		there, err := one.Wait(ctx, want, func([]board.Replica) {})
 		return len(there), err
 	}
-	if n, err := wait(at(5, 3, 0), time.Minute); err != nil || n == 0 {
-		t.Fatalf("Wait(5) = %d, %v, want no error", n, err)
-	}
 	eventually(t, "both are on the board", func() bool { all, err := one.Replicas(t.Context()); return err == nil && len(all) == 2 })
+	if n, err := wait(at(5, 3, 0), time.Minute); err != nil || n != 2 {
+		t.Fatalf("Wait(5) = %d, %v, want both", n, err)
+	}
 	for _, late := range []board.Replica{at(6, 3, 0), at(7, 2, 0), at(7, 3, 1), {Position: feature.Cut{Log: "other", Seq: 9}, Revision: 9}} {
 		b.move(late)
 		eventually(t, "the board says so", func() bool {
