@@ -16,6 +16,17 @@ func FieldIndex(fields []Field, name string) int {
 	return -1
 }
 
+// TypeIn returns what knows the type of a field by its name.
+func TypeIn(fields []Field) func(name string) (Type, bool) {
+	return func(name string) (Type, bool) {
+		at := FieldIndex(fields, name)
+		if at < 0 {
+			return Type{}, false
+		}
+		return fields[at].Type, true
+	}
+}
+
 // DefaultMaxFuture is a source's max_future where its definition names none (rule T1).
 const DefaultMaxFuture = Hour
 

@@ -21,10 +21,7 @@ func newInputColumn(src *feature.Source, in feature.Input, index int) (valueColu
 	if in.Where == "" {
 		return c, nil
 	}
-	where, err := expr.Parse(in.Where, func(name string) (feature.Type, bool) {
-		f, err := field(src, name)
-		return f.Type, err == nil
-	})
+	where, err := expr.Parse(in.Where, feature.TypeIn(src.Columns))
 	if err != nil {
 		return c, fmt.Errorf("where of %s: %w", in.Column, err)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/agg"
 	"github.com/lockstepfs/lockstep/internal/asof"
-	"github.com/lockstepfs/lockstep/internal/expr"
 	"github.com/lockstepfs/lockstep/internal/oracle"
+	"github.com/lockstepfs/lockstep/internal/semtest"
 	"github.com/lockstepfs/lockstep/internal/wire"
 	"github.com/lockstepfs/lockstep/offline"
 )
@@ -97,23 +97,7 @@ func windowCatalog(r draw, n int) *feature.Catalog {
 func (w *world) useWindows(r draw, n int) {
 	w.catalog = windowCatalog(r, n)
 	w.oracle.Change(w.catalog)
-	w.oracle.Holds = holds
-}
-
-// holds reports whether a condition on trips is true.
-func holds(_ *feature.Source, where string, values map[string]feature.Value) bool {
-	e, err := expr.Parse(where, func(name string) (feature.Type, bool) {
-		i := feature.FieldIndex(trips.Columns, name)
-		return trips.Columns[max(i, 0)].Type, i >= 0
-	})
-	if err != nil {
-		panic(err)
-	}
-	var row []feature.Value
-	for _, name := range e.Names() {
-		row = append(row, values[name])
-	}
-	return e.Compile(e.Names())(row).Bool()
+	w.oracle.Holds = semtest.Holds
 }
 
 var everyWindow = flag.Bool("windows", false, "check every feature of windowViews, not some")
@@ -258,7 +242,7 @@ func windowOf(f *feature.Feature, events []asof.Event, at int, hi feature.Time) 
 	events = slices.SortedFunc(slices.Values(events), func(a, b asof.Event) int { return asof.Compare(a.Position, b.Position) })
 	state := agg.New(agg.SpecOf(f.Window, input))
 	for _, e := range events {
-		if asof.In(f.Window, e.EventTime, hi) && !e.Deleted {
+		if asof.Lo(f.Window, hi) < e.EventTime && e.EventTime <= hi && !e.Deleted {
 			state.Add(e.Values[at])
 		}
 	}

@@ -27,13 +27,6 @@ type condition struct {
 func newConditions(inputs []feature.Input, src *feature.Source) (conditions, error) {
 	var c conditions
 	var texts []string
-	typeOf := func(name string) (feature.Type, bool) {
-		at := feature.FieldIndex(src.Columns, name)
-		if at < 0 {
-			return feature.Type{}, false
-		}
-		return src.Columns[at].Type, true
-	}
 	for _, in := range inputs {
 		if in.Where == "" {
 			c.of = append(c.of, -1)
@@ -41,7 +34,7 @@ func newConditions(inputs []feature.Input, src *feature.Source) (conditions, err
 		}
 		at := slices.Index(texts, in.Where)
 		if at < 0 {
-			e, err := expr.Parse(in.Where, typeOf)
+			e, err := expr.Parse(in.Where, feature.TypeIn(src.Columns))
 			if err != nil {
 				return c, fmt.Errorf("where %q: %w", in.Where, err)
 			}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
-	"github.com/lockstepfs/lockstep/internal/expr"
 	"github.com/lockstepfs/lockstep/internal/oracle"
+	"github.com/lockstepfs/lockstep/internal/semtest"
 	"github.com/lockstepfs/lockstep/internal/wire"
 	"github.com/lockstepfs/lockstep/online"
 )
@@ -177,29 +177,13 @@ func holds(where string, b *feature.Batch, i int) bool {
 	for _, f := range b.Fields {
 		values[f.Name] = b.Column(f.Name).Value(i)
 	}
-	return condition(clicks(), where, values)
-}
-
-// condition reports whether an expression is true of an event's values.
-func condition(src *feature.Source, where string, values map[string]feature.Value) bool {
-	e, err := expr.Parse(where, func(name string) (feature.Type, bool) {
-		return src.Columns[feature.FieldIndex(src.Columns, name)].Type, true
-	})
-	if err != nil {
-		panic(err)
-	}
-	var row []feature.Value
-	for _, name := range e.Names() {
-		row = append(row, values[name])
-	}
-	v := e.Compile(e.Names())(row)
-	return !v.IsNull() && v.Bool()
+	return semtest.Holds(clicks(), where, values)
 }
 
 // truthOf returns an oracle that knows the views.
 func truthOf(views ...*feature.View) *oracle.Oracle {
 	o := oracle.New(catalogOf(views...))
-	o.Holds = condition
+	o.Holds = semtest.Holds
 	return o
 }
 

@@ -133,21 +133,9 @@ func (f *Feature) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// condition is a where that was checked.
-type condition struct {
-	text  string
-	reads []string
-}
-
-// parseWhere checks a condition on the columns of a source.
-func parseWhere(text string, columns []feature.Field) (*condition, error) {
-	e, err := expr.Parse(text, func(name string) (feature.Type, bool) {
-		at := feature.FieldIndex(columns, name)
-		if at < 0 {
-			return feature.Type{}, false
-		}
-		return columns[at].Type, true
-	})
+// parseWhere checks a condition on the columns of a source, and returns those that it reads.
+func parseWhere(text string, columns []feature.Field) (reads []string, err error) {
+	e, err := expr.Parse(text, feature.TypeIn(columns))
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +145,7 @@ func parseWhere(text string, columns []feature.Field) (*condition, error) {
 	if _, err := e.SQL("_", func(name string) string { return name }); err != nil {
 		return nil, err // a condition is evaluated by ClickHouse too
 	}
-	return &condition{text, slices.Clone(e.Names())}, nil
+	return slices.Clone(e.Names()), nil
 }
 
 // built returns the features that the aggregate makes, as far as it is right.
@@ -171,13 +159,12 @@ func (f *Feature) built(columns []feature.Field) []feature.Feature {
 		}
 		input = columns[at].Type
 	}
-	w := feature.Window{Operator: a.Operator, Input: a.Input, Hop: a.Hop, N: a.N, Quantile: a.Quantile, Precision: a.Precision}
+	w := feature.Window{Operator: a.Operator, Input: a.Input, Where: a.Where, Hop: a.Hop, N: a.N, Quantile: a.Quantile, Precision: a.Precision}
+	var err error
 	if a.Where != "" {
-		c, err := parseWhere(a.Where, columns)
-		if err != nil {
+		if w.Reads, err = parseWhere(a.Where, columns); err != nil {
 			return nil
 		}
-		w.Where, w.Reads = c.text, c.reads
 	}
 	spec := agg.SpecOf(&w, input)
 	output, err := spec.Output()
@@ -217,11 +204,11 @@ func (f *Feature) reads(column string, columns []feature.Field) bool {
 	if f.Aggregate.Where == "" {
 		return false
 	}
-	c, err := parseWhere(f.Aggregate.Where, columns)
-	return err == nil && slices.Contains(c.reads, column)
+	reads, err := parseWhere(f.Aggregate.Where, columns)
+	return err == nil && slices.Contains(reads, column)
 }
 
-// decodeAggregate returns the keys of a feature that belong to windows; a gets what they say.
+// aggregateMembers returns the keys of a feature that belong to windows; a gets what they say.
 func (d *decoder) aggregateMembers(a *Aggregate, given *[]string) []member {
 	members := []member{
 		{name: "where", set: d.text(&a.Where)},

@@ -27,15 +27,19 @@ func (r *round) check(ctx context.Context) error {
 	defer log.Close()
 	var f *found
 	for {
-		if err := r.level(waiting); err != nil {
+		level, err := r.level(waiting)
+		if err != nil {
 			return err
 		}
 		if f, err = r.read(ctx, log); err != nil {
 			return err
 		}
-		// A message that the inbox has acknowledged may be on its way.
-		if err = r.missing(f); err == nil {
+		// A message that the inbox has acknowledged may be on its way, or in the log since they were level.
+		if err = r.missing(f); err == nil && f.end == level {
 			break
+		}
+		if err == nil {
+			err = fmt.Errorf("the log went on from %d to %d after all were level with it", level, f.end)
 		}
 		if !pause(waiting, 50*time.Millisecond) {
 			return err
@@ -54,8 +58,8 @@ func (r *round) check(ctx context.Context) error {
 	return nil
 }
 
-// level waits until nothing is behind the log and nothing is called stale.
-func (r *round) level(ctx context.Context) error {
+// level waits until nothing is behind the log and nothing is called stale, and returns the last sequence of the log.
+func (r *round) level(ctx context.Context) (uint64, error) {
 	var last *api.Status
 	var lastErr error
 	ok := until(ctx, 20*time.Millisecond, func() bool {
@@ -70,17 +74,18 @@ func (r *round) level(ctx context.Context) error {
 			!slices.ContainsFunc(s.Replica.Views, func(v api.ViewStatus) bool { return !v.Ready })
 	})
 	if ok {
-		return nil
+		return last.Log.Last, nil
 	}
 	if lastErr != nil {
-		return fmt.Errorf("status: %w", lastErr)
+		return 0, fmt.Errorf("status: %w", lastErr)
 	}
-	return fmt.Errorf("status does not come back to lag 0 within %s: log %+v, sink %+v, replica %+v, stale %q", patience, last.Log, last.Sink, last.Replica, last.Stale)
+	return 0, fmt.Errorf("status does not come back to lag 0 within %s: log %+v, sink %+v, replica %+v, stale %q", patience, last.Log, last.Sink, last.Replica, last.Stale)
 }
 
 // found is what the log holds.
 type found struct {
 	entries []eventlog.Entry
+	end     uint64           // its last sequence
 	rows    map[int64]int    // by batch, how many of its rows are there
 	last    map[int64]uint64 // by batch, the sequence of its last row
 	records map[uint64]int   // by generation, how many records it has
@@ -94,8 +99,8 @@ var errEnd = errors.New("the end of the log")
 // read reads the log and checks that every row is one that was sent, unchanged, and there once.
 func (r *round) read(ctx context.Context, log *eventlog.Log) (*found, error) {
 	f := &found{rows: map[int64]int{}, last: map[int64]uint64{}, records: map[uint64]int{}, imported: map[uint64]int64{}, tables: map[int64]bool{}}
-	_, end, err := log.Bounds(ctx)
-	if err != nil {
+	var err error
+	if _, f.end, err = log.Bounds(ctx); err != nil {
 		return nil, err
 	}
 	seen := map[int64]uint64{}
@@ -109,7 +114,7 @@ func (r *round) read(ctx context.Context, log *eventlog.Log) (*found, error) {
 				return err
 			}
 		}
-		if e.Seq >= end {
+		if e.Seq >= f.end {
 			return errEnd
 		}
 		return nil

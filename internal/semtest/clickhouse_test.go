@@ -28,7 +28,7 @@ func clickhouseExecution(t *testing.T) semtest.Execution {
 	database := chtest.Database(t, engine)
 	conn := chtest.Open(t, engine, database)
 	cfg := offline.Config{Dial: engine.DialContext, Database: database}
-	return semtest.Execution{Name: "clickhouse", ForcesTaken: true, Windows: true, Open: func(ctx context.Context, c *feature.Catalog) (semtest.Engine, error) {
+	return semtest.Execution{Name: "clickhouse", ForcesTaken: true, Open: func(ctx context.Context, c *feature.Catalog) (semtest.Engine, error) {
 		store, err := openEmpty(ctx, cfg, conn, c)
 		if err != nil {
 			return nil, err

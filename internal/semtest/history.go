@@ -32,9 +32,9 @@ type Step struct {
 // source is the name of a history's only source.
 const source = "e"
 
-// DrawHistory draws a history, with window features if windows says so.
-func DrawHistory(t *rapid.T, windows bool) *History {
-	w := drawWorld(t, windows)
+// DrawHistory draws a history.
+func DrawHistory(t *rapid.T) *History {
+	w := drawWorld(t)
 	h := &History{Definitions: w.yaml()}
 	var err error
 	if h.Catalog, err = Define(h.Definitions); err != nil {
@@ -226,7 +226,7 @@ func (w *world) drawAllKeys(t *rapid.T, c *feature.Catalog) *Training {
 // Script returns the history as a script; what it must print is left out.
 func (h *History) Script() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "needs taken windows\n----\n\ndefine\n%s----\n\n", h.Definitions)
+	fmt.Fprintf(&b, "needs taken\n----\n\ndefine\n%s----\n\n", h.Definitions)
 	for _, s := range h.Steps {
 		switch {
 		case s.Push != nil:

@@ -29,7 +29,7 @@ func testHistories(t *testing.T, x semtest.Execution, n int) {
 	var total semtest.Share
 	refused, answered, copied := 0, 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
-		h := semtest.DrawHistory(rt, x.Windows)
+		h := semtest.DrawHistory(rt)
 		total.Add(h.Share())
 		c := &comparison{law: newOracle(h.Catalog).law, catalog: h.Catalog, execution: x}
 		if err := c.run(t, h); err != nil {

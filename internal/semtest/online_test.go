@@ -41,7 +41,7 @@ func TestOnline(t *testing.T) {
 }
 
 func onlineExecution(m mode) semtest.Execution {
-	return semtest.Execution{Name: string(m), ForcesTaken: true, Windows: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
+	return semtest.Execution{Name: string(m), ForcesTaken: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
 		ids, err := knowing(c)
 		if err != nil {
 			return nil, err
@@ -326,7 +326,7 @@ func inputOf(src *feature.Source, in feature.Input, value func(column string) fe
 		for _, f := range src.Columns {
 			values[f.Name] = value(f.Name)
 		}
-		if !holds(src, in.Where, values) {
+		if !semtest.Holds(src, in.Where, values) {
 			return feature.Value{}
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/lockstepfs/lockstep/feature"
-	"github.com/lockstepfs/lockstep/internal/expr"
+
 	"github.com/lockstepfs/lockstep/internal/gate"
 	"github.com/lockstepfs/lockstep/internal/oracle"
 	"github.com/lockstepfs/lockstep/internal/semtest"
@@ -26,31 +26,14 @@ func testExecution(t *testing.T, x semtest.Execution, n int) {
 // The oracle agrees with itself on histories; that test shows that they can be drawn and how hard they are.
 func TestOracle(t *testing.T) { testExecution(t, oracleExecution, 300) }
 
-var oracleExecution = semtest.Execution{Name: "oracle", ForcesTaken: true, Windows: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
+var oracleExecution = semtest.Execution{Name: "oracle", ForcesTaken: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
 	return newOracle(c), nil
 }}
 
 func newOracle(c *feature.Catalog) *oracleEngine {
 	law := oracle.New(c)
-	law.Holds = holds
+	law.Holds = semtest.Holds
 	return &oracleEngine{catalog: c, law: law}
-}
-
-// holds evaluates a condition on an event.
-func holds(src *feature.Source, where string, values map[string]feature.Value) bool {
-	e, err := expr.Parse(where, func(name string) (feature.Type, bool) {
-		at := feature.FieldIndex(src.Columns, name)
-		return src.Columns[max(at, 0)].Type, at >= 0
-	})
-	if err != nil {
-		panic(err) // the registry has taken it
-	}
-	row := make([]feature.Value, len(e.Names()))
-	for i, name := range e.Names() {
-		row[i] = values[name]
-	}
-	v := e.Compile(e.Names())(row)
-	return !v.IsNull() && v.Bool()
 }
 
 // oracleEngine is the oracle as a Replica and as an Archive.

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/expr"
 )
 
 // Engine is one execution of the law with a catalog and no events yet. It is also a Replica, an Archive, or
@@ -82,8 +83,21 @@ type Training struct {
 type Execution struct {
 	Name        string
 	ForcesTaken bool // whether Push obeys Message.Taken
-	Windows     bool // whether it knows window features
 	Open        func(ctx context.Context, c *feature.Catalog) (Engine, error)
+}
+
+// Holds reports whether a condition that the registry has taken is true of an event's values, which are by column.
+func Holds(src *feature.Source, where string, values map[string]feature.Value) bool {
+	e, err := expr.Parse(where, feature.TypeIn(src.Columns))
+	if err != nil {
+		panic(err)
+	}
+	row := make([]feature.Value, len(e.Names()))
+	for i, name := range e.Names() {
+		row[i] = values[name]
+	}
+	v := e.Compile(e.Names())(row)
+	return !v.IsNull() && v.Bool()
 }
 
 // Run runs every script in dir on the execution, each as a subtest. A script is a dialogue of commands and
@@ -104,7 +118,7 @@ func Run(t *testing.T, dir string, x Execution) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if slices.Contains(needs, "taken") && !x.ForcesTaken || slices.Contains(needs, "windows") && !x.Windows {
+		if slices.Contains(needs, "taken") && !x.ForcesTaken {
 			continue
 		}
 		ran++

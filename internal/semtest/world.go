@@ -19,7 +19,6 @@ type world struct {
 	id       []string // E1; none as a rule
 	dedup    string
 	views    []worldView
-	windows  bool // whether views may have window features
 	mirrored bool // whether the service has the first view in a second role
 	instants []feature.Time
 
@@ -47,9 +46,8 @@ var valueTypes = []feature.Type{
 	feature.ListOf(feature.KindString), feature.ListOf(feature.KindBool), feature.ListOf(feature.KindTimestamp),
 }
 
-func drawWorld(t *rapid.T, windows bool) *world {
+func drawWorld(t *rapid.T) *world {
 	w := &world{
-		windows:  windows,
 		tiebreak: rapid.Bool().Draw(t, "tiebreak"),
 		deleted:  rapid.Bool().Draw(t, "deleted"),
 		known:    rapid.Bool().Draw(t, "available_at"),
@@ -106,7 +104,7 @@ func (w *world) drawView(t *rapid.T, label string) worldView {
 	}
 	for i := range rapid.IntRange(1, 3).Draw(t, label+" features") {
 		name := fmt.Sprintf("%s feature %d", label, i)
-		if w.windows && rapid.IntRange(0, 3).Draw(t, name+" kind") > 0 {
+		if rapid.IntRange(0, 3).Draw(t, name+" kind") > 0 {
 			v.features = append(v.features, fmt.Sprintf("{name: f%d, %s}", i, w.drawWindow(t, name)))
 			continue
 		}
