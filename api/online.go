@@ -13,9 +13,10 @@ type OnlineRequest struct {
 	// Entities has a slice of key values for each key name, all of one length. A NULL is null.
 	Entities map[string]any  `json:"entities" doc:"for each key name an array of values; all arrays are of one length"`
 	Request  json.RawMessage `json:"request,omitempty" doc:"request inputs of on-demand features; not supported yet"`
-	Events   json.RawMessage `json:"events,omitempty" doc:"events that count for this read only; not supported yet"`
-	At       string          `json:"at,omitempty" doc:"the instant of the read, RFC 3339; now when left out"`
-	Path     feature.Path    `json:"path,omitempty" doc:"auto (the default), online or offline"`
+	// Events are rows that the read brings, as a push would: they count as if they were the newest in the log (rule D4).
+	Events map[string][]json.RawMessage `json:"events,omitempty" doc:"for each source an array of rows, objects with its columns, that count for this read only as if they were the newest in the log"`
+	At     string                       `json:"at,omitempty" doc:"the instant of the read, RFC 3339; now when left out"`
+	Path   feature.Path                 `json:"path,omitempty" doc:"auto (the default), online or offline"`
 }
 
 // OnlineResponse answers an OnlineRequest. Values, Statuses and EventTimes have a row for each key, in the

@@ -77,6 +77,19 @@ type Lookup struct {
 	Plan *Plan
 	Keys [][]Value // for each field of Plan.Keys a column of values of its type (or NULL), all of one length
 	At   Time
+	// Events are rows that the read brings: they count as if they were the newest in the log (rule D4). A source has
+	// one batch at the most; copies of events that are there (rule E1) are not among them.
+	Events []*Batch
+}
+
+// EventsOf returns the rows that the read brings of a source, or nil.
+func (l *Lookup) EventsOf(source string) *Batch {
+	for _, b := range l.Events {
+		if b.Source == source {
+			return b
+		}
+	}
+	return nil
 }
 
 // Rows returns how many keys are asked for.

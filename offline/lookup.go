@@ -95,26 +95,42 @@ func (s *Store) lookupItem(ctx context.Context, l *feature.Lookup, item int, cut
 	it := &l.Plan.Items[item]
 	hi := asof.Hi(l.At, it.View.Delay)
 	src, err := s.known(ctx, it.View.Source)
-	if src == nil || err != nil || hi < feature.MinTime {
+	if err != nil || hi < feature.MinTime {
 		return nil, err
+	}
+	events := l.EventsOf(it.View.Source)
+	if src == nil && events != nil {
+		return nil, feature.Errorf(feature.CodeUnavailable, "source %s, of which the request brings events, has not arrived here yet", it.View.Source)
+	}
+	if src == nil {
+		return nil, nil
 	}
 	asked, err := newAskedKeys(l, item)
 	if len(asked.keys) == 0 || err != nil {
 		return nil, err
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithExternalTable(asked.table), clickhouse.WithSettings(clickhouse.Settings{"readonly": 2}))
+	tables := []*ext.Table{asked.table}
+	if events != nil {
+		t, err := newAskedEvents(src, events)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithExternalTable(tables...), clickhouse.WithSettings(clickhouse.Settings{"readonly": 2}))
 	found := map[string]*seen{}
 	for _, key := range asked.keys {
 		found[key] = &seen{}
 	}
 	latest, windows := askedFeatures(l.Plan, item)
+	of := lookupOf{l.At, it, src, cut, events != nil}
 	if len(latest) > 0 {
-		if err := s.lookupLatest(ctx, lookupOf{l.At, it, src, cut}, found); err != nil {
+		if err := s.lookupLatest(ctx, of, found); err != nil {
 			return nil, err
 		}
 	}
 	if len(windows) > 0 {
-		err = s.lookupWindows(ctx, lookupOf{l.At, it, src, cut}, windows, asked.keys, found)
+		err = s.lookupWindows(ctx, of, windows, asked.keys, found)
 	}
 	return found, err
 }
@@ -125,6 +141,7 @@ type lookupOf struct {
 	item *feature.Item
 	src  *feature.Source
 	cut  feature.Cut
+	asks bool // the read brings events of the source
 }
 
 // lookupLatest finds the newest event of each key.
@@ -134,6 +151,9 @@ func (s *Store) lookupLatest(ctx context.Context, l lookupOf, found map[string]*
 	e, err := s.visible(ctx, l.src, readOf{edition: v.Edition.Number, cut: l.cut, keys: v.Keys, inputs: inputs})
 	if err != nil {
 		return err
+	}
+	if l.asks {
+		e.ask(l.src)
 	}
 	sql, err := text("lookup.sql", e)
 	if err != nil {
@@ -166,7 +186,7 @@ func (s *Store) lookupWindows(ctx context.Context, l lookupOf, features []int, k
 		columns = append(columns, c)
 	}
 	q, err := s.windowQuery(ctx, l.src, windowAsk{
-		item: l.item, features: features, cut: l.cut, first: l.at, last: l.at, spine: keysTable, keys: columns, onlyKeys: true,
+		item: l.item, features: features, cut: l.cut, first: l.at, last: l.at, spine: keysTable, keys: columns, onlyKeys: true, asks: l.asks,
 	})
 	if err != nil {
 		return err

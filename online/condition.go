@@ -49,6 +49,16 @@ func newConditions(inputs []feature.Input, src *feature.Source) (conditions, err
 	return c, nil
 }
 
+// clone returns conditions for another goroutine.
+func (c *conditions) clone() conditions {
+	out := conditions{of: c.of, all: slices.Clone(c.all), holds: make([]bool, len(c.all))}
+	for i := range out.all {
+		x := &out.all[i]
+		x.columns, x.row = make([]*feature.Column, len(x.names)), make([]feature.Value, len(x.names))
+	}
+	return out
+}
+
 // set points the conditions at the columns of a batch.
 func (c *conditions) set(find func(name string) *feature.Column) {
 	for i := range c.all {

@@ -49,7 +49,11 @@ func (s *Store) lookup(l *feature.Lookup) (*feature.Answer, error) {
 		if err := t.check(&p.Items[i], l.At); err != nil {
 			return nil, err
 		}
-		if err := s.lookupItem(t, &item{l, i, a.Cells}, sc, &n); err != nil {
+		asked, err := t.asked(l)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.lookupItem(t, &item{l, i, a.Cells, asked}, sc, &n); err != nil {
 			return nil, err
 		}
 	}
@@ -89,6 +93,7 @@ type item struct {
 	*feature.Lookup
 	index int
 	cells []feature.Cell
+	asked asked
 }
 
 func (s *Store) lookupItem(t *table, it *item, sc *scratch, n *reads) error {
@@ -109,7 +114,7 @@ func (s *Store) lookupItem(t *table, it *item, sc *scratch, n *reads) error {
 			if err != nil {
 				return err
 			}
-			e = asof.At(state, hi)
+			e = asof.Newer(asof.At(state, hi), it.asked[string(sc.key)], hi)
 		}
 		it.fill(t, row, e, hi)
 	}

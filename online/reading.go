@@ -16,12 +16,13 @@ type reading struct {
 	windows *windows
 	item    *item
 	hi      feature.Time
-	exact   []ask       // windows with exact edges that are asked for, narrow ones first
-	needs   []need      // measures that these read
-	tiled   []ask       // the other windows that are asked for
-	states  []agg.State // of each measure of windows.exact
-	loose   []agg.State // of each measure of windows.loose
-	latest  []int       // slots of latest features
+	exact   []ask        // windows with exact edges that are asked for, narrow ones first
+	needs   []need       // measures that these read
+	tiled   []ask        // the other windows that are asked for
+	states  []agg.State  // of each measure of windows.exact
+	loose   []agg.State  // of each measure of windows.loose
+	latest  []int        // slots of latest features
+	asked   []asof.Event // that the read brings for the row's key
 }
 
 // ask is a window feature that is asked for.
@@ -106,26 +107,45 @@ func (r *reading) row(p *past, row int) {
 		return
 	}
 	l, at := p.events.at(r.hi)
+	var stored, newest *asof.Event
+	if l != nil {
+		stored = &asof.Event{Position: l.position(at), Deleted: l.isDeleted(at)}
+	}
+	newest = asof.Newer(stored, r.asked, r.hi)
 	for _, j := range r.latest {
 		f := slots[j].Feature
-		if l == nil {
-			cells[j] = asof.Latest(&view.Features[f], nil, feature.Value{}, r.hi)
-			continue
+		input := r.windows.reads[f].input
+		var v feature.Value
+		switch newest {
+		case nil:
+		case stored:
+			v = l.columns[r.windows.columns[input]].Value(at)
+		default:
+			v = newest.Values[input]
 		}
-		e := asof.Event{Position: l.position(at), Deleted: l.isDeleted(at)}
-		cells[j] = asof.Latest(&view.Features[f], &e, l.columns[r.windows.columns[r.windows.reads[f].input]].Value(at), r.hi)
+		cells[j] = asof.Latest(&view.Features[f], newest, v, r.hi)
 	}
 }
 
 // add adds the events with lo < event_time ≤ hi, which are all before those of the states.
 func (r *reading) add(t *tree, lo, hi feature.Time) {
 	s, some := t.span(lo, hi)
-	if !some {
-		return
-	}
 	for _, n := range r.needs {
-		if n.lo <= lo {
+		if n.lo > lo {
+			continue
+		}
+		if some {
 			t.fold(r.states[n.measure], n.measure, s)
+		}
+		r.addAsked(r.states[n.measure], &t.shape.measures[n.measure], lo, hi)
+	}
+}
+
+// addAsked adds the events that the read brings with lo < event_time ≤ hi to the state of a measure (rule D4).
+func (r *reading) addAsked(s agg.State, m *measure, lo, hi feature.Time) {
+	for i := range r.asked {
+		if e := &r.asked[i]; lo < e.EventTime && e.EventTime <= hi {
+			m.add(s, e)
 		}
 	}
 }
@@ -139,6 +159,7 @@ func (r *reading) tile(p *past, a ask) feature.Value {
 	if span, some := p.loose.span(a.lo, r.hi); some {
 		p.loose.fold(s, g.first+a.of.measure, span)
 	}
+	r.addAsked(s, &g.measures[a.of.measure], a.lo, r.hi)
 	return s.Value()
 }
 
@@ -155,6 +176,7 @@ func (r *reading) missing(row int) {
 func (s *Store) lookupWindows(t *table, it *item, columns []int, sc *scratch, n *reads) error {
 	r := t.readings.Get().(*reading)
 	defer t.readings.Put(r)
+	defer func() { r.asked = nil }()
 	r.begin(t, it, asof.Hi(it.At, t.view.Delay))
 	for row := range it.Rows() {
 		if !it.key(sc, columns, row) {
@@ -162,6 +184,7 @@ func (s *Store) lookupWindows(t *table, it *item, columns []int, sc *scratch, n 
 			continue
 		}
 		sc.key = wire.AppendKey(t.prefix(sc.key[:0]), sc.parts)
+		r.asked = it.asked[string(sc.key)]
 		if err := s.visit(t, placeOf(sc.key), n, func(p *past) { r.row(p, row) }); err != nil {
 			return err
 		}

@@ -101,6 +101,21 @@ func (b *backend) Lookup(_ context.Context, l *feature.Lookup, path feature.Path
 	return a, nil
 }
 
+// Asked takes rows of one column, gate.
+func (b *backend) Asked(source string, rows []json.RawMessage) (*feature.Batch, error) {
+	out := &feature.Batch{Source: source, Fields: []feature.Field{{Name: "gate", Type: feature.Int64}}, Columns: []feature.Column{{Type: feature.Int64}}}
+	for i, raw := range rows {
+		var row struct{ Gate *int64 }
+		if err := json.Unmarshal(raw, &row); err != nil || row.Gate == nil {
+			e := feature.Errorf(feature.CodeInvalid, "the events cannot be taken")
+			e.Details = []feature.Detail{{Row: &i, Field: "gate", Message: "expected int64"}}
+			return nil, e
+		}
+		out.Append([]feature.Value{feature.Int64Value(*row.Gate)})
+	}
+	return out, nil
+}
+
 func (b *backend) Train(_ context.Context, t *server.Training) (*server.TrainingSet, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

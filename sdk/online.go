@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,8 +23,11 @@ type OnlineRequest struct {
 	// Entities has for each key name a slice of values, all of one length: []string, []int64, []bool,
 	// []time.Time, []feature.Value or []any with nil for NULL.
 	Entities map[string]any
-	At       time.Time    // the instant of the read; the zero Time for now
-	Path     feature.Path // "" for auto
+	// Events are rows that count for this read alone, as if they were the newest in the log, such as the transaction that is
+	// scored: for each source a slice or an iter.Seq of rows as in PushRequest.
+	Events map[string]any
+	At     time.Time    // the instant of the read; the zero Time for now
+	Path   feature.Path // "" for auto
 }
 
 // OnlineResponse answers an OnlineRequest.
@@ -61,6 +65,19 @@ func (c *Client) Online(ctx context.Context, req OnlineRequest) (*OnlineResponse
 	body := api.OnlineRequest{Service: req.Service, Features: req.Features, Entities: req.Entities, Path: req.Path}
 	if !req.At.IsZero() {
 		body.At = req.At.UTC().Format(time.RFC3339Nano)
+	}
+	for source, rows := range req.Events {
+		lines, err := encodeRows(rows)
+		if err != nil {
+			return nil, fmt.Errorf("events of source %s: %w", source, err)
+		}
+		if body.Events == nil {
+			body.Events = map[string][]json.RawMessage{}
+		}
+		body.Events[source] = []json.RawMessage{}
+		for line := range bytes.Lines(lines) {
+			body.Events[source] = append(body.Events[source], line)
+		}
 	}
 	k, err := post(api.PathOnline, body)
 	if err != nil {

@@ -25,6 +25,30 @@ func keys() map[string]any {
 	return map[string]any{"airport": []string{"JFK", "LAX"}, "gate": []int{1, 2}}
 }
 
+func TestOnlineEvents(t *testing.T) {
+	b := &backend{}
+	c := open(t, b, sdk.Config{})
+	type event struct {
+		Gate int `json:"gate"`
+	}
+	req := sdk.OnlineRequest{Service: "delay_model", Entities: keys(), Events: map[string]any{"flights": []event{{3}, {4}}}}
+	if _, err := c.Online(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.lookup.EventsOf("flights"); got == nil || got.Rows != 2 || got.Columns[0].Ints[1] != 4 {
+		t.Errorf("the events arrived as %+v, want two", got)
+	}
+	req.Events["flights"] = []any{event{3}, map[string]any{"door": 4}}
+	_, err := c.Online(t.Context(), req)
+	if e, ok := errors.AsType[*feature.Error](err); !ok || e.Code != feature.CodeInvalid || len(e.Details) != 1 || *e.Details[0].Row != 1 || e.Details[0].Field != "events.flights.gate" {
+		t.Errorf("a bad event: %v, want its row and column", err)
+	}
+	req.Events["flights"] = 5
+	if _, err := c.Online(t.Context(), req); !errors.Is(err, feature.ErrInvalid) {
+		t.Errorf("events that are none: %v", err)
+	}
+}
+
 func TestOnline(t *testing.T) {
 	b := &backend{}
 	c := open(t, b, sdk.Config{})

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -78,6 +79,8 @@ func BenchmarkOnline(b *testing.B) {
 }
 
 type fixed struct{ a *feature.Answer }
+
+func (f fixed) Asked(string, []json.RawMessage) (*feature.Batch, error) { return nil, nil }
 
 func (f fixed) Lookup(context.Context, *feature.Lookup, feature.Path) (*feature.Answer, error) {
 	return f.a, nil

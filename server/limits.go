@@ -14,7 +14,7 @@ type Limits struct {
 	BodyBytes   int64 `koanf:"body_bytes" doc:"largest request body that is held in memory; a larger one gets 413"`
 	UploadBytes int64 `koanf:"upload_bytes" doc:"largest file or stream of JSON lines in a request; a larger one gets 413"`
 	Rows        int   `koanf:"rows" doc:"most rows of one push, or of a spine inside a JSON body; more get 413"`
-	Keys        int   `koanf:"keys" doc:"most keys of one online read; more get 413"`
+	Keys        int   `koanf:"keys" doc:"most keys of one online read, and most events of a source that it brings; more get 413"`
 	MemoryBytes int64 `koanf:"memory_bytes" doc:"memory that requests may hold together; above it new work gets 503 (default: a quarter of GOMEMLIMIT, else of what the cgroup or the machine has)"`
 	Connections int   `koanf:"connections" doc:"most connections; further ones wait until one ends"`
 

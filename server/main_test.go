@@ -110,6 +110,24 @@ func (p *parts) Lookup(ctx context.Context, l *feature.Lookup, path feature.Path
 	return a, nil
 }
 
+// Asked takes rows of numbers of one column alone, n.
+func (p *parts) Asked(source string, rows []json.RawMessage) (*feature.Batch, error) {
+	b := &feature.Batch{Source: source, Fields: []feature.Field{{Name: "n", Type: feature.Int64}}, Columns: []feature.Column{{Type: feature.Int64}}}
+	bad := feature.Errorf(feature.CodeInvalid, "the events cannot be taken")
+	for i, raw := range rows {
+		var row struct{ N *int64 }
+		if err := json.Unmarshal(raw, &row); err != nil || row.N == nil {
+			bad.Details = append(bad.Details, feature.Detail{Row: &i, Field: "n", Message: "expected a number"})
+			continue
+		}
+		b.Append([]feature.Value{feature.Int64Value(*row.N)})
+	}
+	if len(bad.Details) > 0 {
+		return nil, bad
+	}
+	return b, nil
+}
+
 func (p *parts) Train(ctx context.Context, t *server.Training) (*server.TrainingSet, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -55,6 +55,9 @@ func (s *Server) onlineOnce(c *gin.Context, req *onlineRequest) error {
 	if l.Keys, err = req.keys(p.plan.Keys, s.cfg.Limits.Keys); err != nil {
 		return err
 	}
+	if l.Events, err = s.asked(c, p.plan, req.events); err != nil {
+		return err
+	}
 	a, err := s.lookup(c, l, req.path)
 	if err != nil {
 		return err
@@ -119,6 +122,7 @@ type onlineRequest struct {
 	at       feature.Time
 	timed    bool
 	path     feature.Path
+	events   []sourceRows
 }
 
 // keyColumn is the array of one key name, unparsed: part of the body.
@@ -148,7 +152,9 @@ func (r *onlineRequest) parse(body []byte) error {
 			return r.text(sc, "at", r.parseAt)
 		case "path":
 			return r.text(sc, "path", r.parsePath)
-		case "request", "events":
+		case "events":
+			return r.parseEvents(sc)
+		case "request":
 			return later(sc, string(name))
 		default:
 			return unknownName("field", string(name), onlineFields)

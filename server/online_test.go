@@ -77,7 +77,7 @@ func TestOnlineForms(t *testing.T) {
 		{"a version of a view", `{"features":["departures@1.load","departures@1.load"],"entities":{"airport":["JFK"]}}`, `[[0.5,0.5]]`, `""`},
 		{"no keys", `{"features":["departures.load"],"entities":{"airport":[]}}`, `[]`, `""`},
 		{"converted keys", `{"features":["seats.price"],"entities":{"flight":["9007199254740993",7.0,null],"window":["true",false,null],"day":["2001-06-25","2001-06-25 12:00:00.1234567",null]}}`, `[[null],[null],[null]]`, `""`},
-		{"nulls are left out", `{"service":null,"features":["departures.load"],"entities":{"airport":["JFK"]},"at":null,"path":null,"request":null,"events":[ ]}`, `[[0.5]]`, `""`},
+		{"nulls are left out", `{"service":null,"features":["departures.load"],"entities":{"airport":["JFK"]},"at":null,"path":null,"request":null,"events":null}`, `[[0.5]]`, `""`},
 		{"escapes", `{"\u0066eatures":["departures.\u006coad"],"entities":{"airport":["J\u0046K","\ud83d\ude00\n"]}}`, `[[0.5],[null]]`, `""`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -15,6 +15,9 @@ type Reader interface {
 	// Lookup answers l on the path asked for; PathAuto leaves the choice to the Reader (rule C5). l may have no
 	// rows. The server reads the answer before the request ends and does not change it.
 	Lookup(ctx context.Context, l *feature.Lookup, path feature.Path) (*feature.Answer, error)
+	// Asked returns rows of a source that a read brings, each perhaps not JSON, converted as those of a push are (rule D4).
+	// Bad rows are an Error with CodeInvalid and a Detail for each, which is the caller's.
+	Asked(source string, rows []json.RawMessage) (*feature.Batch, error)
 }
 
 // Trainer makes training sets.

@@ -21,12 +21,17 @@ import (
 
 func (a *app) getCommand() *cobra.Command {
 	var at, path string
+	var events []string
 	cmd := &cobra.Command{
 		Use:   "get SERVICE key=value...",
 		Short: "Read features",
-		Long:  `Read the features of a service (SERVICE, SERVICE@VERSION, or VIEW.FEATURE names separated by commas) for one key, now or at another instant.`,
+		Long: `Read the features of a service (SERVICE, SERVICE@VERSION, or VIEW.FEATURE names separated by commas) for one key, now or at another instant.
+
+Events that are not in the log yet, such as the transaction to be scored, can be given with --event: they count for this
+read as if they were the newest in the log, and are not stored.`,
 		Example: `  lockstep get purchase_model customer=7
-  lockstep get last_purchase.amount,last_purchase.shop customer=7 --at 2026-03-01T12:00:00Z --path offline`,
+  lockstep get last_purchase.amount,last_purchase.shop customer=7 --at 2026-03-01T12:00:00Z --path offline
+  lockstep get purchase_model customer=7 --event 'purchases={"customer":7,"ts":"2026-03-01T12:00:00Z","amount":12.5}'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := sdk.OnlineRequest{Entities: map[string]any{}, Path: feature.Path(path)}
@@ -44,6 +49,10 @@ func (a *app) getCommand() *cobra.Command {
 					return feature.Errorf(feature.CodeInvalid, "key %q is given twice", name)
 				}
 				req.Entities[name] = []string{value}
+			}
+			var err error
+			if req.Events, err = eventsOf(events); err != nil {
+				return err
 			}
 			if at != "" {
 				t, err := feature.ParseTime(at)
@@ -63,7 +72,22 @@ func (a *app) getCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&at, "at", "", "the instant of the read, RFC 3339 (default now)")
 	cmd.Flags().StringVar(&path, "path", "auto", "auto, online or offline")
+	cmd.Flags().StringArrayVar(&events, "event", nil, "event that counts for this read alone, SOURCE=JSON; may be repeated")
 	return cmd
+}
+
+// eventsOf reads events as flags give them.
+func eventsOf(flags []string) (map[string]any, error) {
+	events := map[string]any{}
+	for _, flag := range flags {
+		source, row, ok := strings.Cut(flag, "=")
+		if !ok || !json.Valid([]byte(row)) {
+			return nil, feature.Errorf(feature.CodeInvalid, "--event %s: expected SOURCE=JSON, such as purchases={\"customer\":7}", flag)
+		}
+		rows, _ := events[source].([]json.RawMessage)
+		events[source] = append(rows, json.RawMessage(row))
+	}
+	return events, nil
 }
 
 func (a *app) printVector(resp *sdk.OnlineResponse) error {

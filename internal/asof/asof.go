@@ -50,6 +50,9 @@ func Compare(a, b Position) int {
 	return strings.Compare(a.Columns, b.Columns)
 }
 
+// Asked is the sequence of events that a read brings: they come after all that the log has (rule D4).
+const Asked uint64 = math.MaxUint64
+
 // Hi returns the instant that a read at t of a view with the delay looks at (rule T3).
 func Hi(t feature.Time, delay feature.Span) feature.Time { return t.Add(-delay) }
 
@@ -143,6 +146,16 @@ func At(events []Event, hi feature.Time) *Event {
 		return nil
 	}
 	return &events[n-1]
+}
+
+// Newer returns the newest event with event_time ≤ hi among e, which may be nil, and those that a read brings (rules D4, O1).
+func Newer(e *Event, asked []Event, hi feature.Time) *Event {
+	for i := range asked {
+		if x := &asked[i]; x.EventTime <= hi && (e == nil || Compare(x.Position, e.Position) > 0) {
+			e = x
+		}
+	}
+	return e
 }
 
 // Latest returns the cell of a row feature: e is the newest event visible at hi (nil: none), value its value

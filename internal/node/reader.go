@@ -15,13 +15,29 @@ const staleAfter = 2 * time.Second
 // Lookup answers from the replica or the history (rule C5): auto goes to the history only where the replica
 // does not keep the instant, or is still loading the view.
 func (n *Node) Lookup(ctx context.Context, l *feature.Lookup, path feature.Path) (*feature.Answer, error) {
+	b, err := n.distinct(l)
+	if err != nil {
+		return nil, err
+	}
+	a, err := n.lookup(ctx, b, path)
+	if err == nil {
+		a.Stale = append(a.Stale, b.stale...)
+	}
+	return a, err
+}
+
+func (n *Node) lookup(ctx context.Context, l brought, path feature.Path) (*feature.Answer, error) {
 	if path == feature.PathOffline || n.online == nil {
 		if path == feature.PathOnline {
 			return nil, feature.Errorf(feature.CodeInvalid, "this process keeps no replica (its roles lack serve): ask for path offline or another process")
 		}
 		return n.lookupOffline(ctx, l, "")
 	}
-	a, err := n.online.Lookup(l)
+	err := n.applied(ctx, l.since)
+	var a *feature.Answer
+	if err == nil {
+		a, err = n.online.Lookup(l.Lookup)
+	}
 	if err == nil {
 		a.Stale = append(n.staleness(), l.Plan.Behind...)
 		return a, nil
@@ -40,12 +56,15 @@ func (n *Node) Lookup(ctx context.Context, l *feature.Lookup, path feature.Path)
 	}
 }
 
-func (n *Node) lookupOffline(ctx context.Context, l *feature.Lookup, why string) (*feature.Answer, error) {
+func (n *Node) lookupOffline(ctx context.Context, l brought, why string) (*feature.Answer, error) {
+	if err := n.covers(ctx, l.since); err != nil {
+		return nil, err
+	}
 	cut, err := n.watermark(ctx)
 	if err != nil {
 		return nil, err
 	}
-	a, err := n.offline.Lookup(ctx, l, cut)
+	a, err := n.offline.Lookup(ctx, l.Lookup, cut)
 	if err != nil {
 		return nil, err
 	}

@@ -140,6 +140,7 @@ const Now = Cut(1<<64 - 1)
 // Lookup returns the cells of a read, row by row in the order of the plan's slots, under a clock (S2) and at a
 // cut. It always answers; what a replica would refuse is for Floor to say.
 func (o *Oracle) Lookup(l *feature.Lookup, clock feature.Clock, cut Cut) []feature.Cell {
+	o = o.with(l.Events, cut)
 	var cells []feature.Cell
 	for row := range l.Rows() {
 		request := map[string]feature.Value{}
@@ -155,6 +156,7 @@ func (o *Oracle) Lookup(l *feature.Lookup, clock feature.Clock, cut Cut) []featu
 
 // Slack returns for each cell of the same Lookup how far apart two right answers may lie: 0 where rule V3 has them equal.
 func (o *Oracle) Slack(l *feature.Lookup, clock feature.Clock, cut Cut) []float64 {
+	o = o.with(l.Events, cut)
 	var slack []float64
 	for row := range l.Rows() {
 		request := map[string]feature.Value{}
@@ -167,6 +169,29 @@ func (o *Oracle) Slack(l *feature.Lookup, clock feature.Clock, cut Cut) []float6
 		}
 	}
 	return slack
+}
+
+// with returns the oracle at a cut as if the log had taken the events of a read after everything else (D4): copies of
+// events that are there are none (E1).
+func (o *Oracle) with(asked []*feature.Batch, cut Cut) *Oracle {
+	if len(asked) == 0 {
+		return o
+	}
+	then := &Oracle{Holds: o.Holds, catalog: o.catalog}
+	for _, e := range o.events {
+		if e.Covered <= uint64(cut) {
+			then.events = append(then.events, e)
+		}
+	}
+	for _, b := range asked {
+		src := o.catalog.Source(b.Source)
+		for i := range b.Rows {
+			e := Event{Source: src.Name, Values: named(b, i), Seq: uint64(Now), Idx: i, Covered: uint64(cut)}
+			e.EventTime = e.Values[src.EventTime].Time()
+			then.add(src, e, &Copies{})
+		}
+	}
+	return then
 }
 
 // SpineRow is a row of a spine: its keys in the order of the plan's Keys, and its time.

@@ -206,8 +206,16 @@ func (e *clickhouseEngine) cut(cut uint64) feature.Cut {
 	return feature.Cut{Log: e.log, Seq: cut}
 }
 
+func (e *clickhouseEngine) Asked(m semtest.Message) (*feature.Batch, error) {
+	return admit(e.catalog.Source(m.Source), m)
+}
+
 func (e *clickhouseEngine) ReadAt(ctx context.Context, l *feature.Lookup, cut uint64) ([]feature.Cell, error) {
 	if err := e.settle(ctx); err != nil {
+		return nil, err
+	}
+	l, err := judged(e.ids, e.catalog, l)
+	if err != nil {
 		return nil, err
 	}
 	a, err := e.store.Lookup(ctx, l, e.cut(cut))

@@ -1,6 +1,8 @@
 package semtest
 
 import (
+	"slices"
+
 	"github.com/lockstepfs/lockstep/feature"
 )
 
@@ -37,6 +39,7 @@ func (h *History) Share() Share {
 		rows = append(rows, step.rows...)
 		switch {
 		case step.Read != nil:
+			rows := slices.Concat(rows, rowsOf(step.Read.Events))
 			for i := range step.Read.Rows() {
 				key := func(name string) feature.Value {
 					return step.Read.Keys[feature.FieldIndex(step.Read.Plan.Keys, name)][i]
@@ -52,6 +55,20 @@ func (h *History) Share() Share {
 		}
 	}
 	return s
+}
+
+// rowsOf returns the rows of batches by column.
+func rowsOf(batches []*feature.Batch) (rows []map[string]feature.Value) {
+	for _, b := range batches {
+		for i := range b.Rows {
+			row := map[string]feature.Value{}
+			for k, v := range b.Row(i) {
+				row[b.Fields[k].Name] = v
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 type asked struct {

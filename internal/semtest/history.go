@@ -115,8 +115,22 @@ func (w *world) orNull(t *rapid.T, label string, v feature.Value) feature.Value 
 // drawRead draws a read of one to three keys, the first as a rule that of an event, at an instant that is likely an
 // edge for it.
 func (w *world) drawRead(t *rapid.T, label string) *feature.Lookup {
+	asked := w.drawAsked(t, label)
+	defer func(rows []map[string]feature.Value) { w.rows = rows }(w.rows)
+	w.rows = slices.Concat(w.rows, asked, asked) // keys of these are likely asked for
 	row, at := w.drawEdge(t, label)
 	l := &feature.Lookup{Plan: w.plan, Keys: make([][]feature.Value, len(w.plan.Keys)), At: at}
+	if len(asked) > 0 {
+		b := feature.NewBatch(w.src)
+		for _, row := range asked {
+			values := make([]feature.Value, len(w.src.Columns))
+			for i, f := range w.src.Columns {
+				values[i] = row[f.Name]
+			}
+			b.Append(values)
+		}
+		l.Events = append(l.Events, b)
+	}
 	for i := range rapid.IntRange(1, 3).Draw(t, label+" keys") {
 		if i > 0 {
 			row = w.someRow(t, fmt.Sprintf("%s key %d of", label, i))
@@ -126,6 +140,21 @@ func (w *world) drawRead(t *rapid.T, label string) *feature.Lookup {
 		}
 	}
 	return l
+}
+
+// drawAsked draws up to three events for every third read to bring (D4), some of them such as there are.
+func (w *world) drawAsked(t *rapid.T, label string) (rows []map[string]feature.Value) {
+	if rapid.IntRange(0, 2).Draw(t, label+" brings") < 2 {
+		return nil
+	}
+	for i := range rapid.IntRange(1, 3).Draw(t, label+" events") {
+		row := w.drawRow(t, fmt.Sprintf("%s event %d", label, i))
+		if known := w.someRow(t, fmt.Sprintf("%s event %d copies", label, i)); known != nil && rapid.IntRange(0, 2).Draw(t, label+" copy") == 2 {
+			row = known
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // someRow draws a row of some message; nil if there is none.
@@ -236,6 +265,9 @@ func (h *History) Script() string {
 			fmt.Fprintf(&b, "import %s\n", s.Import.Source)
 			writeRows(&b, s.Import)
 		case s.Read != nil:
+			for _, asked := range s.Read.Events {
+				fmt.Fprintf(&b, "with %s\n%s----\n\n", asked.Source, strings.ReplaceAll(printTable(asked), " | ", "  "))
+			}
 			fmt.Fprintf(&b, "read all at=%s\n", shortTime(s.Read.At))
 			writeKeys(&b, s.Read)
 		case s.Training != nil && s.Training.Spine == nil:

@@ -144,6 +144,11 @@ func (c *comparison) read(t *testing.T, l *feature.Lookup) error {
 	if archive, ok := c.engine.(semtest.Archive); ok {
 		// Now, and as it was one entry of the log before.
 		for _, cut := range []uint64{0, c.seq / 2} {
+			l := l
+			if cut != 0 && len(l.Events) > 0 && len(c.catalog.Source(l.Events[0].Source).ID) > 0 {
+				then := *l // nobody knows the ids of then
+				then.Events, l = nil, &then
+			}
 			cells, err := archive.ReadAt(t.Context(), l, cut)
 			if err != nil {
 				return fmt.Errorf("read at cut %d: %w", cut, err)

@@ -47,3 +47,20 @@ func distinct(x *identity.Index, c *feature.Catalog, rows *feature.Batch, seq ui
 	}
 	return v.Fresh, receipt, x.Add(src, v.Fresh, func(i int) feature.Place { return feature.Place{Seq: seq, Row: uint64(i)} })
 }
+
+// judged returns the lookup without the copies among the events that it brings (E1).
+func judged(x *identity.Index, c *feature.Catalog, l *feature.Lookup) (*feature.Lookup, error) {
+	out := *l
+	out.Events = nil
+	for _, b := range l.Events {
+		if src := c.Source(b.Source); len(src.ID) > 0 {
+			v, err := x.Judge(src, b)
+			if err != nil {
+				return nil, err
+			}
+			b = v.Fresh
+		}
+		out.Events = append(out.Events, b)
+	}
+	return &out, nil
+}

@@ -395,11 +395,19 @@ func (e *onlineEngine) join() error {
 	return nil
 }
 
+func (e *onlineEngine) Asked(m semtest.Message) (*feature.Batch, error) {
+	return admit(e.catalog.Source(m.Source), m)
+}
+
 func (e *onlineEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {
 	if e.mode == joined {
 		if err := e.join(); err != nil {
 			return nil, err
 		}
+	}
+	l, err := judged(e.ids, e.catalog, l)
+	if err != nil {
+		return nil, err
 	}
 	a, err := e.store.Lookup(l)
 	if err != nil {

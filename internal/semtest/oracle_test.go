@@ -96,6 +96,10 @@ func (e *oracleEngine) Erase(_ context.Context, entity string, key feature.Key) 
 	return semtest.Receipt{Seq: e.seq}, nil
 }
 
+func (e *oracleEngine) Asked(m semtest.Message) (*feature.Batch, error) {
+	return admit(e.catalog.Source(m.Source), m)
+}
+
 func (e *oracleEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {
 	if e.law.Below(l.Plan, l.At, oracle.Now) {
 		return nil, feature.ErrBelowFloor

@@ -16,6 +16,7 @@ type reading struct {
 	path  feature.Path
 	cut   uint64
 	keys  [][]feature.Value // as in feature.Lookup
+	asked []*feature.Batch  // as in feature.Lookup
 	shown []string          // for each key what stands before its cells; nil for a key given inline
 }
 
@@ -85,7 +86,7 @@ func (r *reading) run(t *testing.T, engine Engine) (string, error) {
 }
 
 func (r *reading) cells(t *testing.T, engine Engine, at feature.Time) ([]feature.Cell, error) {
-	l := &feature.Lookup{Plan: r.plan, Keys: r.keys, At: at}
+	l := &feature.Lookup{Plan: r.plan, Keys: r.keys, At: at, Events: r.asked}
 	replica, isReplica := engine.(Replica)
 	archive, isArchive := engine.(Archive)
 	if isReplica && r.path != feature.PathOffline && r.cut == 0 {

@@ -1,9 +1,7 @@
 package semtest
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -42,6 +40,7 @@ type script struct {
 	catalog   *feature.Catalog
 	engine    Engine
 	pushes    int
+	asked     []*feature.Batch // that the next read brings
 }
 
 func (s *script) run(t *testing.T, d *datadriven.TestData) string {
@@ -90,6 +89,8 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) (string, error) {
 		return s.change(t, d)
 	case "push", "import", "replace":
 		return s.write(t, d)
+	case "with":
+		return "", s.with(t, d)
 	case "erase":
 		return "", s.erase(t, d)
 	case "read":
@@ -97,7 +98,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) (string, error) {
 	case "train":
 		return s.train(t, d)
 	default:
-		d.Fatalf(t, "unknown command %s: expected needs, define, apply, rollback, push, import, replace, erase, read or train", d.Cmd)
+		d.Fatalf(t, "unknown command %s: expected needs, define, apply, rollback, push, import, replace, erase, with, read or train", d.Cmd)
 		return "", nil
 	}
 }
@@ -246,6 +247,24 @@ func (s *script) write(t *testing.T, d *datadriven.TestData) (string, error) {
 	return out, nil
 }
 
+// with keeps the rows of the input for the next read (D4).
+func (s *script) with(t *testing.T, d *datadriven.TestData) error {
+	src := s.catalog.Source(positional(t, d))
+	if src == nil {
+		d.Fatalf(t, "no source of that name is defined")
+	}
+	m := Message{Source: src.Name, Taken: firstTaken + feature.Time(s.pushes)}
+	var err error
+	if m.Rows, err = jsonRows(d.Input, src.Columns); err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	b, err := s.engine.Asked(m)
+	if err == nil {
+		s.asked = append(s.asked, b)
+	}
+	return err
+}
+
 // erase erases the key that the arguments give.
 func (s *script) erase(t *testing.T, d *datadriven.TestData) error {
 	entity := s.catalog.Entity(positional(t, d))
@@ -296,7 +315,8 @@ func (s *script) read(t *testing.T, d *datadriven.TestData) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r := reading{plan: plan, path: feature.PathAuto}
+	r := reading{plan: plan, path: feature.PathAuto, asked: s.asked}
+	s.asked = nil
 	inline := map[string]string{}
 	for _, a := range d.CmdArgs[1:] {
 		switch {
@@ -438,44 +458,4 @@ func cellValue(cell string, t feature.Type) (feature.Value, error) {
 		return feature.Value{}, err
 	}
 	return feature.Convert(v, t)
-}
-
-// jsonRows reads the rows of a push or an import: JSON objects, a line each, or a table.
-func jsonRows(text string, columns []feature.Field) ([]json.RawMessage, error) {
-	var out []json.RawMessage
-	if strings.HasPrefix(text, "{") {
-		for line := range strings.Lines(text) {
-			out = append(out, json.RawMessage(strings.TrimSpace(line)))
-		}
-		return out, nil
-	}
-	header, rows, err := splitTable(text)
-	if err != nil {
-		return nil, err
-	}
-	for _, row := range rows {
-		var b bytes.Buffer
-		for i, cell := range row {
-			if cell == "-" {
-				continue // the field is absent
-			}
-			var typ feature.Type
-			if at := feature.FieldIndex(columns, header[i]); at >= 0 {
-				typ = columns[at].Type
-			}
-			raw, err := cellJSON(cell, typ)
-			if err != nil {
-				return nil, err
-			}
-			fmt.Fprintf(&b, ",%q:%s", header[i], raw)
-		}
-		b.WriteByte('}')
-		object := b.Bytes()
-		object[0] = '{' // instead of the first comma
-		if len(object) == 1 {
-			object = []byte("{}")
-		}
-		out = append(out, object)
-	}
-	return out, nil
 }

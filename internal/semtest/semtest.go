@@ -30,6 +30,8 @@ type Engine interface {
 	Replace(ctx context.Context, m Message) (Receipt, error)
 	// Erase erases a key of an entity (E3). It blocks until reads see it.
 	Erase(ctx context.Context, entity string, key feature.Key) (Receipt, error)
+	// Asked passes rows that reads bring (D4) through the gate.
+	Asked(m Message) (*feature.Batch, error)
 	// Change makes c, a later state of the same registry, the definitions. It blocks until reads see it.
 	Change(ctx context.Context, c *feature.Catalog) error
 	// Close ends the execution and removes what it stored.

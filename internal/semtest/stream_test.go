@@ -231,7 +231,15 @@ func (e *streamEngine) everywhere(ctx context.Context, seq uint64) error {
 	return e.replica.Wait(ctx, seq)
 }
 
+func (e *streamEngine) Asked(m semtest.Message) (*feature.Batch, error) {
+	return e.gate.Asked(m.Source, m.Rows)
+}
+
 func (e *streamEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {
+	l, err := judged(e.ids, e.catalog, l)
+	if err != nil {
+		return nil, err
+	}
 	a, err := e.present.Lookup(l)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package semtest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -151,4 +152,44 @@ func printTable(b *feature.Batch) string {
 		fmt.Fprintln(&out, strings.Join(cells, " | "))
 	}
 	return out.String()
+}
+
+// jsonRows reads the rows of a push or an import: JSON objects, a line each, or a table.
+func jsonRows(text string, columns []feature.Field) ([]json.RawMessage, error) {
+	var out []json.RawMessage
+	if strings.HasPrefix(text, "{") {
+		for line := range strings.Lines(text) {
+			out = append(out, json.RawMessage(strings.TrimSpace(line)))
+		}
+		return out, nil
+	}
+	header, rows, err := splitTable(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		var b bytes.Buffer
+		for i, cell := range row {
+			if cell == "-" {
+				continue // the field is absent
+			}
+			var typ feature.Type
+			if at := feature.FieldIndex(columns, header[i]); at >= 0 {
+				typ = columns[at].Type
+			}
+			raw, err := cellJSON(cell, typ)
+			if err != nil {
+				return nil, err
+			}
+			fmt.Fprintf(&b, ",%q:%s", header[i], raw)
+		}
+		b.WriteByte('}')
+		object := b.Bytes()
+		object[0] = '{' // instead of the first comma
+		if len(object) == 1 {
+			object = []byte("{}")
+		}
+		out = append(out, object)
+	}
+	return out, nil
 }
