@@ -235,7 +235,10 @@ func (e *streamEngine) Asked(m semtest.Message) (*feature.Batch, error) {
 	return e.gate.Asked(m.Source, m.Rows)
 }
 
-func (e *streamEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {
+func (e *streamEngine) Read(ctx context.Context, l *feature.Lookup) ([]feature.Cell, error) {
+	if err := e.knows(ctx, l); err != nil {
+		return nil, err
+	}
 	l, err := judged(e.ids, e.catalog, l)
 	if err != nil {
 		return nil, err
@@ -250,6 +253,20 @@ func (e *streamEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cel
 	return a.Cells, nil
 }
 
+// knows waits until the ids of the sources whose events the read brings are known.
+func (e *streamEngine) knows(ctx context.Context, l *feature.Lookup) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, b := range l.Events {
+		if src := e.catalog.Source(b.Source); len(src.ID) > 0 {
+			if err := e.known.Wait(ctx, src, e.seq); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (e *streamEngine) covered(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -257,7 +274,7 @@ func (e *streamEngine) covered(ctx context.Context) error {
 }
 
 func (e *streamEngine) ReadAt(ctx context.Context, l *feature.Lookup, cut uint64) ([]feature.Cell, error) {
-	if err := e.covered(ctx); err != nil {
+	if err := errors.Join(e.knows(ctx, l), e.covered(ctx)); err != nil {
 		return nil, err
 	}
 	return e.clickhouseEngine.ReadAt(ctx, l, cut)
