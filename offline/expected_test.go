@@ -34,7 +34,7 @@ func expectedFile(t *testing.T, path ...string) string {
 }
 
 // openFilled opens a store with one source, whose events an INSERT brings, all of one sequence.
-func openFilled(t *testing.T, src *feature.Source, insert string) (*offline.Store, driver.Conn) {
+func openFilled(t testing.TB, src *feature.Source, insert string) (*offline.Store, driver.Conn) {
 	t.Helper()
 	engine := chtest.Engine(t)
 	database := chtest.Database(t, engine)
@@ -85,7 +85,7 @@ func cardView(name, key, column string, delay feature.Span) *feature.View {
 }
 
 // serviceOf is a plan of all features of the views, each under its own keys unless keys says otherwise.
-func serviceOf(t *testing.T, src *feature.Source, keys map[string][]string, views ...*feature.View) *feature.Plan {
+func serviceOf(t testing.TB, src *feature.Source, keys map[string][]string, views ...*feature.View) *feature.Plan {
 	t.Helper()
 	service := &feature.Service{Name: "model", Version: 1}
 	c := &feature.Catalog{Sources: []*feature.Source{src}, Views: views, Services: []*feature.Service{service}}

@@ -40,6 +40,7 @@ func Statements(src *feature.Source, v *feature.View, imported bool) (map[string
 	}{
 		"events_create.sql":   {"events_create.sql", newTable(src)},
 		"lookup.sql":          {"lookup.sql", read()},
+		"lookup_events.sql":   {"lookup_events.sql", read()},
 		"clock.sql":           {"clock.sql", read()},
 		"sample.sql":          {"sample.sql", read()},
 		"train.sql":           {"train.sql", training(false, false)},

@@ -13,7 +13,7 @@ import (
 	"github.com/lockstepfs/lockstep/offline"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
+var rewrite = flag.Bool("golden", false, "write the golden files anew")
 
 // TestStatements compares every statement that reads events with its golden file, for a source with everything (tiebreak,
 // deleted, lists, imported events) and one with nothing. Other tests execute them.
@@ -48,7 +48,7 @@ func TestStatements(t *testing.T) {
 			}
 			want, err := os.ReadFile(file)
 			if err != nil {
-				t.Fatalf("%v: run go test ./offline -rewrite", err)
+				t.Fatalf("%v: run go test ./offline -golden", err)
 			}
 			if diff := cmp.Diff(string(want), got); diff != "" {
 				t.Errorf("%s differs (-want +got):\n%s", file, diff)

@@ -54,25 +54,23 @@ func (s *Store) clock(ctx context.Context, e *events) (feature.Time, error) {
 	return feature.Time(clock), nil
 }
 
-// keptQuery reads kept events with all that makes their positions.
+// keptQuery reads events with what makes their positions.
 type keptQuery struct {
 	query
 	view     *feature.View
-	values   int      // inputs of the view, the first ones of a row
+	values   int      // inputs, the first ones of a row
 	tiebreak int      // column of the row that holds the tiebreak, or -1
 	ordered  []int    // columns of the row in order of name, for imported events
 	names    []string // of those
+	placed   bool     // rows have the generation and the place in it of imported events
 	types    []feature.Type
 }
 
 // newKeptQuery selects the view's inputs, then the tiebreak, then, where imported events are among them, all columns of
 // the source in order of name.
 func newKeptQuery(e *events, src *feature.Source, v *feature.View) (*keptQuery, error) {
-	k := &keptQuery{view: v, values: len(e.Columns), tiebreak: -1}
-	if src.Tiebreak != "" {
-		k.tiebreak = len(e.Columns)
-		e.Columns = append(e.Columns, newValueColumn(feature.Field{Name: src.Tiebreak, Type: tiebreakType(src)}, src.Tiebreak == src.EventTime))
-	}
+	k := &keptQuery{view: v, placed: v.Windowed()}
+	k.selectPositions(e, src)
 	if slices.ContainsFunc(e.Generations, func(g uint64) bool { return g != 0 }) {
 		for _, i := range wire.ColumnOrder(src.Columns) {
 			k.ordered, k.names = append(k.ordered, len(e.Columns)), append(k.names, src.Columns[i].Name)
@@ -83,36 +81,26 @@ func newKeptQuery(e *events, src *feature.Source, v *feature.View) (*keptQuery, 
 	sql, err := text("kept.sql", struct {
 		*events
 		Windowed, Latest bool
-	}{e, v.Windowed(), slices.ContainsFunc(v.Features, func(f feature.Feature) bool { return f.Window == nil })})
+	}{e, k.placed, slices.ContainsFunc(v.Features, func(f feature.Feature) bool { return f.Window == nil })})
 	k.sql = sql
 	return k, err
+}
+
+// selectPositions makes the events' columns their inputs and then the tiebreak.
+func (k *keptQuery) selectPositions(e *events, src *feature.Source) {
+	k.values, k.tiebreak = len(e.Columns), -1
+	if src.Tiebreak != "" {
+		k.tiebreak = len(e.Columns)
+		e.Columns = append(e.Columns, newValueColumn(feature.Field{Name: src.Tiebreak, Type: tiebreakType(src)}, src.Tiebreak == src.EventTime))
+	}
 }
 
 func (s *Store) streamKept(ctx context.Context, k *keptQuery, yield func(asof.Kept, error) bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	key, into := newKey(k.view.Entity.Key)
-	var eventTime int64
-	var p asof.Position
-	row, intoRow := newCells(k.types)
-	into = append(into, &eventTime, &p.Seq, &p.Idx)
-	var generation, place uint64
-	if k.view.Windowed() {
-		into = append(into, &generation, &place)
-	}
-	into = append(into, intoRow...)
 	stopped := false
-	err := s.each(ctx, k.query, func(rows driver.Rows) error {
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		p.EventTime = feature.Time(eventTime)
-		e := k.event(row, p)
-		if k.view.Windowed() && p.Seq == 0 {
-			// Rows of equal values are different events to a window.
-			e.Columns = string(wire.AppendRowPlace([]byte(e.Columns), generation, place))
-		}
-		if !yield(asof.Kept{Key: keyOf(key), Event: e}, nil) {
+	err := s.eachKept(ctx, k, func(x asof.Kept) error {
+		if !yield(x, nil) {
 			stopped = true
 			return context.Canceled
 		}
@@ -123,7 +111,33 @@ func (s *Store) streamKept(ctx context.Context, k *keptQuery, yield func(asof.Ke
 	}
 }
 
-// event returns the row as an event with its whole position; p has what every event has.
+// eachKept runs a query and calls row for every event, which it may keep.
+func (s *Store) eachKept(ctx context.Context, k *keptQuery, row func(asof.Kept) error) error {
+	key, into := newKey(k.view.Entity.Key)
+	var eventTime int64
+	var p asof.Position
+	values, intoValues := newCells(k.types)
+	into = append(into, &eventTime, &p.Seq, &p.Idx)
+	var generation, place uint64
+	if k.placed {
+		into = append(into, &generation, &place)
+	}
+	into = append(into, intoValues...)
+	return s.each(ctx, k.query, func(rows driver.Rows) error {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		p.EventTime = feature.Time(eventTime)
+		e := k.event(values, p)
+		if k.placed && p.Seq == 0 {
+			// Rows of equal values are different events to a window.
+			e.Columns = string(wire.AppendRowPlace([]byte(e.Columns), generation, place))
+		}
+		return row(asof.Kept{Key: keyOf(key), Event: e})
+	})
+}
+
+// event returns the row as an event with its position; p has what every event has.
 func (k *keptQuery) event(row *cells, p asof.Position) asof.Event {
 	if k.tiebreak >= 0 {
 		p.TieNull, p.Tie = row.isNull(k.tiebreak), 0

@@ -6,7 +6,6 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/ext"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/column"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
@@ -122,103 +121,96 @@ func (s *Store) lookupItem(ctx context.Context, l *feature.Lookup, item int, cut
 	for _, key := range asked.keys {
 		found[key] = &seen{}
 	}
+	of := lookupOf{it, src, hi, cut, events != nil}
 	latest, windows := askedFeatures(l.Plan, item)
-	of := lookupOf{l.At, it, src, cut, events != nil}
 	if len(latest) > 0 {
 		if err := s.lookupLatest(ctx, of, found); err != nil {
 			return nil, err
 		}
 	}
 	if len(windows) > 0 {
-		err = s.lookupWindows(ctx, of, windows, asked.keys, found)
+		err = s.lookupWindows(ctx, of, windows, found)
 	}
 	return found, err
 }
 
 // lookupOf is one item of a read.
 type lookupOf struct {
-	at   feature.Time
 	item *feature.Item
 	src  *feature.Source
+	hi   feature.Time
 	cut  feature.Cut
 	asks bool // the read brings events of the source
 }
 
 // lookupLatest finds the newest event of each key.
 func (s *Store) lookupLatest(ctx context.Context, l lookupOf, found map[string]*seen) error {
-	v := l.item.View
-	inputs, at := latestInputs(v)
-	e, err := s.visible(ctx, l.src, readOf{edition: v.Edition.Number, cut: l.cut, keys: v.Keys, inputs: inputs})
+	inputs, column := latestInputs(l.item.View)
+	k, err := s.lookupQuery(ctx, l, "lookup.sql", inputs)
 	if err != nil {
 		return err
 	}
-	if l.asks {
-		e.ask(l.src)
-	}
-	sql, err := text("lookup.sql", e)
-	if err != nil {
-		return err
-	}
-	key, into := newKey(v.Entity.Key)
-	var eventTime int64
-	row, intoRow := newCells(e.types())
-	into = append(append(into, &eventTime), intoRow...)
-	hi := asof.Hi(l.at, v.Delay)
-	q := query{"look up " + v.Ref().String(), sql, append(e.params(), clickhouse.Named("hi", int64(min(hi, feature.MaxTime))))}
-	return s.each(ctx, q, func(rows driver.Rows) error {
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		n := found[string(wire.AppendKey(nil, keyOf(key)))]
-		n.newest, n.column = row.event(eventTime), at
+	return s.eachKept(ctx, k, func(x asof.Kept) error {
+		n := found[string(wire.AppendKey(nil, x.Key))]
+		n.newest, n.column = &x.Event, column
 		return nil
 	})
 }
 
-// lookupWindows computes the windows of each key: the keys are a spine of one instant.
-func (s *Store) lookupWindows(ctx context.Context, l lookupOf, features []int, keys []string, found map[string]*seen) error {
-	var columns []spineKey
-	for i, f := range l.item.View.Entity.Key {
-		c := spineKey{keyColumn(i), keyColumn(i)}
-		if f.Type.Kind == feature.KindBool {
-			c.Expr = "toInt64(" + c.Expr + ")"
+// lookupWindows computes the windows of each key from their events.
+func (s *Store) lookupWindows(ctx context.Context, l lookupOf, features []int, found map[string]*seen) error {
+	f, err := newFold(l, features)
+	if err != nil {
+		return err
+	}
+	k, err := s.lookupQuery(ctx, l, "lookup_events.sql", f.inputs)
+	if err != nil {
+		return err
+	}
+	k.args = append(k.args, clickhouse.Named("after", int64(max(f.after(), feature.MinTime-1))))
+	var key []byte // of the events folded so far
+	err = s.eachKept(ctx, k, func(x asof.Kept) error {
+		if before := len(key); before == 0 || string(wire.AppendKey(key, x.Key)[before:]) != string(key) {
+			if before > 0 {
+				found[string(key)].windows = f.values()
+			}
+			key = wire.AppendKey(key[:0], x.Key)
 		}
-		columns = append(columns, c)
-	}
-	q, err := s.windowQuery(ctx, l.src, windowAsk{
-		item: l.item, features: features, cut: l.cut, first: l.at, last: l.at, spine: keysTable, keys: columns, onlyKeys: true, asks: l.asks,
+		f.add(&x.Event)
+		return nil
 	})
-	if err != nil {
-		return err
+	if err == nil && len(key) > 0 {
+		found[string(key)].windows = f.values()
 	}
-	values, err := s.windowsAt(ctx, q, l.item, len(keys))
-	if err != nil {
-		return err
-	}
-	for i, key := range keys {
-		found[key].windows = values[i]
-	}
-	return nil
+	return err
 }
 
-// event returns the row as an event whose position is its time alone; the query has chosen by the rest.
-func (c *cells) event(eventTime int64) *asof.Event {
-	e := &asof.Event{Deleted: c.flags[0]&flagDeleted != 0, Values: make([]feature.Value, len(c.vars))}
-	e.EventTime = feature.Time(eventTime)
-	for i := range c.vars {
-		e.Values[i] = c.value(i)
+// lookupQuery finds events of the keys asked for, with their positions.
+func (s *Store) lookupQuery(ctx context.Context, l lookupOf, name string, inputs []feature.Input) (*keptQuery, error) {
+	v := l.item.View
+	e, err := s.visible(ctx, l.src, readOf{edition: v.Edition.Number, cut: l.cut, keys: v.Keys, inputs: inputs})
+	if err != nil {
+		return nil, err
 	}
-	return e
+	k := &keptQuery{view: v}
+	k.selectPositions(e, l.src)
+	k.types = e.types()
+	if l.asks {
+		e.ask(l.src)
+	}
+	sql, err := text(name, e)
+	k.query = query{"look up " + v.Ref().String(), sql, append(e.params(), clickhouse.Named("hi", int64(min(l.hi, feature.MaxTime))))}
+	return k, err
 }
 
-// askedKeys is the distinct keys of a lookup without NULL parts: their bytes, and a table of them, numbered.
+// askedKeys is the distinct keys of a lookup without NULL parts: their bytes, and a table of them.
 type askedKeys struct {
 	keys  []string
 	table *ext.Table
 }
 
 func newAskedKeys(l *feature.Lookup, item int) (asked askedKeys, err error) {
-	columns := []func(*ext.Table) error{ext.Column("_rid", "UInt64"), ext.Column("_t", "Int64")}
+	var columns []func(*ext.Table) error
 	for i, f := range l.Plan.Items[item].View.Entity.Key {
 		columns = append(columns, ext.Column(keyColumn(i), column.Type(scalarType(f.Type.Kind, true))))
 	}
@@ -234,7 +226,7 @@ func newAskedKeys(l *feature.Lookup, item int) (asked askedKeys, err error) {
 		}
 		if b := string(wire.AppendKey(nil, key)); !seen[b] {
 			seen[b] = true
-			if err := asked.table.Append(append([]any{uint64(len(asked.keys)), int64(l.At)}, goValues(key)...)...); err != nil {
+			if err := asked.table.Append(goValues(key)...); err != nil {
 				return asked, failure("make a table of keys", err)
 			}
 			asked.keys = append(asked.keys, b)

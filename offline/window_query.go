@@ -39,7 +39,6 @@ type windowAsk struct {
 	spine       string       // quoted table of row numbers, instants and keys
 	keys        []spineKey
 	onlyKeys    bool
-	asks        bool // there is a table of events that the read brings
 }
 
 // windowQuery prepares the queries.
@@ -53,17 +52,12 @@ func (s *Store) windowQuery(ctx context.Context, src *feature.Source, ask window
 	if err != nil {
 		return nil, err
 	}
-	ranked := false
-	if p.Ordered {
-		if ranked, err = s.tied(ctx, src, e); err != nil {
+	q := newWindowQuery(src, e, p, ask)
+	if q.Placed {
+		if q.Ranked, err = s.tied(ctx, src, e); err != nil {
 			return nil, err
 		}
 	}
-	if ask.asks {
-		e.ask(src)
-	}
-	q := newWindowQuery(src, e, p, ask)
-	q.Ranked = ranked
 	return q, nil
 }
 

@@ -2,7 +2,6 @@ package offline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/lockstepfs/lockstep/feature"
@@ -121,31 +120,4 @@ func (s *windowStream) value(f int) feature.Value {
 // overNothing is the value of a window without events (rule W3).
 func overNothing(f *feature.Feature) feature.Value {
 	return agg.New(agg.SpecOf(f.Window, feature.Type{Kind: f.Type.Kind})).Value()
-}
-
-// windowsAt returns the values of the view's window features by their places, for each of n keys asked for by number.
-func (s *Store) windowsAt(ctx context.Context, q *windowQuery, it *feature.Item, n int) (found [][]feature.Value, err error) {
-	st, err := q.stream(it)
-	if err != nil {
-		return nil, err
-	}
-	for _, one := range st.streams() {
-		defer func() { err = errors.Join(err, one.close()) }()
-		if err := one.open(ctx, s); err != nil {
-			return nil, err
-		}
-	}
-	for rid := range n {
-		for _, one := range st.streams() {
-			if err := one.seek(uint64(rid)); err != nil {
-				return nil, err
-			}
-		}
-		values := make([]feature.Value, len(it.View.Features))
-		for f := range q.Plan.finish {
-			values[f] = st.value(f)
-		}
-		found = append(found, values)
-	}
-	return found, nil
 }

@@ -33,6 +33,9 @@ func Floored(t feature.Time, hop feature.Span) feature.Time {
 // Tile returns the number of the tile of size hop that an event of the time t is in: tile k holds (k·hop, (k+1)·hop] (W1).
 func Tile(t feature.Time, hop feature.Span) int64 { return int64(Floored(t-1, hop)) / int64(hop) }
 
+// In reports whether an event of the time t is in a window whose upper edge is hi (W1).
+func In(w *feature.Window, t, hi feature.Time) bool { return Lo(w, hi) < t && t <= hi }
+
 // KeepFrom returns the instant after which a replica keeps events of a view for its windows, when reads have
 // hi ≥ keep (rule C4): Ever with a lifetime window, keep without windows.
 func KeepFrom(v *feature.View, keep feature.Time) feature.Time {

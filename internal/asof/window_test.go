@@ -29,6 +29,11 @@ func TestLo(t *testing.T) {
 		if got := asof.Lo(w, tc.hi); got != tc.want {
 			t.Errorf("Lo of width %d, hop %d at %d = %d, want %d", tc.width, tc.hop, tc.hi, got, tc.want)
 		}
+		for at := tc.hi - 40; at <= tc.hi+40; at++ {
+			if got, want := asof.In(w, at, tc.hi), at > tc.want && at <= tc.hi; got != want {
+				t.Errorf("In of width %d, hop %d: %d at %d is %v", tc.width, tc.hop, at, tc.hi, got)
+			}
+		}
 	}
 }
 

@@ -3,7 +3,9 @@ SELECT
 {{- range $i, $key := .Keys}}
     {{$key}} AS _k{{$i}},
 {{- end}}
-    {{.EventMicros}} AS _x
+    {{.EventMicros}} AS _x,
+    _seq,
+    _idx
 {{- range $i, $flags := .Flags}},
     {{$flags}} AS _f{{$i}}
 {{- end}}

@@ -3,6 +3,8 @@ SELECT
     assumeNotNull(`a`) AS _k0,
     assumeNotNull(`b`) AS _k1,
     toUnixTimestamp64Micro(`at`) AS _x,
+    _seq,
+    _idx,
     toUInt64(1) + 2 * toUInt8(ifNull(`gone`, false)) + 4 * (isNull(`late`)) + 8 * (isNull(`seen`)) + 16 * (isNull(`tie`)) + 32 * (0) + 64 * (NOT `_has_times`) + 128 * (NOT `_has_flags`) AS _f0,
     toInt64(ifNull(`late`, false)) AS _v0,
     ifNull(toUnixTimestamp64Micro(`seen`), toInt64(0)) AS _v1,

@@ -2,6 +2,8 @@
 SELECT
     assumeNotNull(`k`) AS _k0,
     toUnixTimestamp64Micro(`event_time`) AS _x,
+    _seq,
+    _idx,
     toUInt64(1) + 2 * 0 + 4 * (isNull(`f`)) + 8 * (isNull(`n`)) AS _f0,
     ifNull(`f`, toFloat64(0)) AS _v0,
     ifNull(`n`, toInt64(0)) AS _v1

@@ -1,0 +1,15 @@
+-- The events of the windows of each key asked for (rules T3, W1, K and R3), key by key in their order (rules O1 and O2).
+SELECT
+    assumeNotNull(`k`) AS _k0,
+    toUnixTimestamp64Micro(`event_time`) AS _x,
+    _seq,
+    _idx,
+    toUInt64(1) + 2 * 0 + 4 * (isNull(`f`)) + 8 * (isNull(`n`)) AS _f0,
+    ifNull(`f`, toFloat64(0)) AS _v0,
+    ifNull(`n`, toInt64(0)) AS _v1
+FROM `events_bench`
+WHERE _seq <= {seq:UInt64} AND _gen IN {gens:Array(UInt64)} AND `k` IS NOT NULL
+    AND 0 = 0
+    AND `event_time` > fromUnixTimestamp64Micro({after:Int64}, 'UTC') AND `event_time` <= fromUnixTimestamp64Micro({hi:Int64}, 'UTC')
+    AND (`k`) IN (SELECT _k0 FROM _keys)
+ORDER BY _k0, `event_time`, _seq, _idx
