@@ -11,8 +11,9 @@ type OnlineRequest struct {
 	Service  string   `json:"service,omitempty" doc:"NAME or NAME@VERSION; either this or features"`
 	Features []string `json:"features,omitempty" doc:"VIEW.FEATURE names; either these or service"`
 	// Entities has a slice of key values for each key name, all of one length. A NULL is null.
-	Entities map[string]any  `json:"entities" doc:"for each key name an array of values; all arrays are of one length"`
-	Request  json.RawMessage `json:"request,omitempty" doc:"request inputs of on-demand features; not supported yet"`
+	Entities map[string]any `json:"entities" doc:"for each key name an array of values; all arrays are of one length"`
+	// Request has a slice of values for each input of on-demand features, of the length of the keys.
+	Request map[string]any `json:"request,omitempty" doc:"for each input of on-demand features an array of values, as long as those of entities"`
 	// Events are rows that the read brings, as a push would: they count as if they were the newest in the log (rule D4).
 	Events map[string][]json.RawMessage `json:"events,omitempty" doc:"for each source an array of rows, objects with its columns, that count for this read only as if they were the newest in the log"`
 	At     string                       `json:"at,omitempty" doc:"the instant of the read, RFC 3339; now when left out"`

@@ -38,6 +38,7 @@ type DefinitionVersion struct {
 	Since      time.Time       `json:"since"`
 	Live       bool            `json:"live" doc:"it is served"`
 	Views      map[string]int  `json:"views,omitempty" doc:"of a service: the view versions that it pins (rule G1)"`
+	OnDemand   map[string]int  `json:"ondemand,omitempty" doc:"of a service: the versions of on-demand features that it pins"`
 	Edition    uint64          `json:"edition,omitempty" doc:"of a source and of a view: the generation that began the set of imported events it sees; 0 for the first set (rule E2)"`
 	Definition json.RawMessage `json:"definition"`
 }
@@ -89,7 +90,9 @@ type Service struct {
 	Name     string          `json:"name"`
 	Version  int             `json:"version"`
 	Views    []string        `json:"views" doc:"the view versions it pins (rule G1)"`
+	OnDemand []string        `json:"ondemand,omitempty" doc:"the versions of on-demand features that it pins"`
 	Keys     []feature.Field `json:"keys" doc:"the key names of requests and spines, with their types"`
+	Inputs   []feature.Field `json:"inputs,omitempty" doc:"what requests and spines bring besides, for on-demand features"`
 	Features []feature.Field `json:"features" doc:"the feature columns in order, with their types"`
 }
 

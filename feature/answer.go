@@ -80,6 +80,8 @@ type Lookup struct {
 	// Events are rows that the read brings: they count as if they were the newest in the log (rule D4). A source has
 	// one batch at the most; copies of events that are there (rule E1) are not among them.
 	Events []*Batch
+	// Inputs has for each field of Plan.Inputs a column as of Keys (D3), nil where the request does not bring it. Stores need none.
+	Inputs [][]Value
 }
 
 // EventsOf returns the rows that the read brings of a source, or nil.

@@ -128,27 +128,11 @@ type Service struct {
 // Ref returns the name and version of s.
 func (s *Service) Ref() Ref { return Ref{s.Name, s.Version} }
 
-// Item is some features of one view in one role.
+// Item is some features of one view in one role or, in a service, some on-demand features.
 type Item struct {
-	View     *View    // pinned
-	Role     string   // prefix of the feature names: the view's name, or the name given with "as"
-	Keys     []string // the name under which requests and spines give each part of the entity's key (K5)
-	Features []int    // indexes into View.Features, in the order of the service
-}
-
-// Plan is what a read or a training set computes: a service version, or a list of features asked by name.
-type Plan struct {
-	Catalog *Catalog // that it was made from
-	Service Ref      // Name "" when features were asked by name
-	Items   []Item
-	Names   []string // feature columns "role.feature" in the order asked for; see Slots
-	Slots   []Slot   // for each name, where it comes from
-	Keys    []Field  // request key names with their types, in order of first use
-	Behind  []string // in words, that a name without a version means an older one until the newest is ready
-}
-
-// Slot says that a feature column is feature Feature (an index into View.Features) of item Item.
-type Slot struct {
-	Item    int
-	Feature int
+	View     *View     // pinned; nil of on-demand features
+	OnDemand *OnDemand // pinned; nil of features of a view. Items of a Plan have none
+	Role     string    // prefix of the feature names: the view's name, the name given with "as", or that of the on-demand definition
+	Keys     []string  // the name under which requests and spines give each part of the entity's key (K5)
+	Features []int     // indexes into View.Features or OnDemand.Features, in the order of the service; none of a view that only on-demand features read
 }

@@ -40,7 +40,7 @@ func (c *Catalog) Serving(ready func(Ref) bool, before *Catalog) *Catalog {
 	}
 	for name, versions := range services {
 		out.serving.services[name] = choose("service "+name, was.service(name), versions, func(n int) bool {
-			return !slices.ContainsFunc(c.Service(name, n).Items, func(it Item) bool { return !ready(it.View.Ref()) })
+			return !slices.ContainsFunc(c.Service(name, n).Items, func(it Item) bool { return it.View != nil && !ready(it.View.Ref()) })
 		})
 	}
 	return &out

@@ -134,12 +134,19 @@ func (r *record) rollback(ref feature.Ref, now time.Time) (*Plan, *record, error
 	case to == was:
 		return &Plan{Changes: []PlanChange{{Action: Unchanged, Kind: KindService, Name: o.Name, From: was.Version, To: was.Version}}}, next, nil
 	}
-	o.add(version{Since: now.UTC().Truncate(time.Microsecond), Definition: to.Definition, Views: to.Views})
+	o.add(version{Since: now.UTC().Truncate(time.Microsecond), Definition: to.Definition, pins: to.pins})
 	notes := append([]string{fmt.Sprintf("back to version %d", to.Version)}, diff(was.Definition.meaning(), to.Definition.meaning())...)
-	for _, view := range sortedKeys(to.Views) {
-		if n, ok := was.Views[view]; ok && n != to.Views[view] {
-			notes = append(notes, fmt.Sprintf("view %s: version %d, was %d", view, to.Views[view], n))
+	notes = append(notes, moved("view", was.Views, to.Views)...)
+	notes = append(notes, moved("on-demand", was.OnDemand, to.OnDemand)...)
+	return &Plan{Changes: []PlanChange{{Action: Change, Kind: KindService, Name: o.Name, From: was.Version, To: o.newest().Version, Notes: notes}}}, next, nil
+}
+
+func moved(what string, was, to map[string]int) []string {
+	var notes []string
+	for _, name := range sortedKeys(to) {
+		if n, ok := was[name]; ok && n != to[name] {
+			notes = append(notes, fmt.Sprintf("%s %s: version %d, was %d", what, name, to[name], n))
 		}
 	}
-	return &Plan{Changes: []PlanChange{{Action: Change, Kind: KindService, Name: o.Name, From: was.Version, To: o.newest().Version, Notes: notes}}}, next, nil
+	return notes
 }

@@ -13,6 +13,7 @@ type checker struct {
 	defs     *Definitions
 	known    map[Kind]map[string]definition
 	views    map[string]*feature.View // version 1 of each view, as far as it is right
+	readings map[string][]reading     // services that list an on-demand feature, by its name
 	partial  bool                     // a document could not be read: a name that is missing may be defined there
 }
 
@@ -37,6 +38,8 @@ func (c *checker) collect(def definition) {
 		c.defs.Sources = append(c.defs.Sources, def)
 	case *View:
 		c.defs.Views = append(c.defs.Views, def)
+	case *OnDemand:
+		c.defs.OnDemand = append(c.defs.OnDemand, def)
 	case *Service:
 		c.defs.Services = append(c.defs.Services, def)
 	}
@@ -56,8 +59,14 @@ func (c *checker) check() {
 		c.viewFeatures(v, source)
 		c.views[v.Name] = buildView(v, &version{Version: 1}, entity, source)
 	}
+	for _, o := range c.defs.OnDemand {
+		c.onDemand(o)
+	}
 	for _, s := range c.defs.Services {
 		c.service(s)
+	}
+	for _, o := range c.defs.OnDemand {
+		c.expressions(o)
 	}
 }
 
@@ -69,12 +78,9 @@ func (c *checker) refer(def definition, kind Kind, path, name string) definition
 	if found, ok := c.known[kind][name]; ok {
 		return found
 	}
-	if c.known["ondemand"][name] != nil {
-		return nil // not supported yet, and reported
-	}
-	for _, other := range []Kind{KindEntity, KindSource, KindView, KindService} {
-		if c.known[other][name] != nil {
-			c.problems.add(def.place().value(path), "expected the name of %s, got %q, which is %s", withArticle(kind), name, withArticle(other))
+	for _, other := range kindNames() {
+		if c.known[Kind(other)][name] != nil {
+			c.problems.add(def.place().value(path), "expected the name of %s, got %q, which is %s", withArticle(kind), name, withArticle(Kind(other)))
 			return nil
 		}
 	}
@@ -85,10 +91,14 @@ func (c *checker) refer(def definition, kind Kind, path, name string) definition
 }
 
 func withArticle(k Kind) string {
-	if k == KindEntity {
+	switch k {
+	case KindEntity:
 		return "an entity"
+	case KindOnDemand:
+		return "an on-demand definition"
+	default:
+		return "a " + string(k)
 	}
-	return "a " + string(k)
 }
 
 func (c *checker) entity(e *Entity) {

@@ -15,12 +15,24 @@ type serviceCheck struct {
 	roles   map[string]role
 	outputs map[string]spot
 	types   map[string]keyType
+
+	onDemandUses []onDemandUse
+	broken       bool // an entry could not be read: a key may only be missing because of it
 }
 
 type role struct {
-	view string
-	keys []string
-	at   spot
+	view     string // or
+	onDemand string
+	keys     []string
+	at       spot
+}
+
+// is says what the role stands for.
+func (r role) is() string {
+	if r.onDemand != "" {
+		return "on-demand " + r.onDemand
+	}
+	return "view " + r.view
 }
 
 type keyType struct {
@@ -30,23 +42,38 @@ type keyType struct {
 
 // service checks the entries of a service against the views of the checker.
 func (c *checker) service(s *Service) {
-	check := serviceCheck{c, s, map[string]role{}, map[string]spot{}, map[string]keyType{}}
+	check := serviceCheck{checker: c, service: s, roles: map[string]role{}, outputs: map[string]spot{}, types: map[string]keyType{}}
 	for i := range s.Features {
 		u := &s.Features[i]
 		path := fmt.Sprintf("features[%d]", i)
 		at := path
-		if s.nodes[path+".view"] != nil {
-			at = path + ".view"
+		for _, key := range []string{".view", ".ondemand"} {
+			if s.nodes[path+key] != nil {
+				at = path + key
+			}
+		}
+		if at == path && c.known[KindOnDemand][u.View] != nil && c.known[KindView][u.View] == nil {
+			u.View, u.OnDemand = "", u.View // NAME or NAME.FEATURE
+		}
+		if u.OnDemand != "" {
+			if c.refer(s, KindOnDemand, at, u.OnDemand) != nil {
+				check.onDemandUse(u, path)
+			} else {
+				check.broken = true
+			}
+			continue
 		}
 		if c.refer(s, KindView, at, u.View) == nil {
+			check.broken = true
 			continue
 		}
 		v := c.views[u.View]
 		keys := check.keys(u, v, path)
 		if check.role(u, keys, path) {
-			check.features(u, v, path)
+			check.features(u, featureNames(v), path)
 		}
 	}
+	check.derived()
 }
 
 // keys returns the request keys of an entry, in the order of the entity's key.
@@ -95,12 +122,14 @@ func (c *serviceCheck) role(u *Use, keys []string, path string) bool {
 	had, ok := c.roles[name]
 	switch {
 	case !ok:
-		c.roles[name] = role{u.View, keys, at}
+		c.roles[name] = role{u.View, u.OnDemand, keys, at}
 		return true
-	case had.view != u.View:
-		c.problems.add(at, "role %q is already view %s at %s: expected another name, with as: NAME", name, had.view, had.at)
+	case had.view != u.View || had.onDemand != u.OnDemand:
+		c.problems.add(at, "role %q is already %s at %s: expected another name, with as: NAME", name, had.is(), had.at)
 	case !slices.Equal(had.keys, keys):
 		c.problems.add(at, "role %q already has the keys %v at %s: expected another name, with as: NAME", name, had.keys, had.at)
+	case u.Features == nil && u.OnDemand != "":
+		c.problems.add(at, "%s is listed twice, first at %s", had.is(), had.at)
 	case u.Features == nil:
 		c.problems.add(at, "view %s is listed twice in role %q, first at %s: expected another role, with as: NAME", u.View, name, had.at)
 	default:
@@ -109,16 +138,13 @@ func (c *serviceCheck) role(u *Use, keys []string, path string) bool {
 	return false
 }
 
-func (c *serviceCheck) features(u *Use, v *feature.View, path string) {
+// features checks the names of features in an entry against those that there are.
+func (c *serviceCheck) features(u *Use, known []string, path string) {
 	if u.Features == nil {
-		for _, f := range v.Features {
-			c.outputs[u.role()+"."+f.Name] = c.service.value(path)
+		for _, name := range known {
+			c.outputs[u.role()+"."+name] = c.service.value(path)
 		}
 		return
-	}
-	var known []string
-	for _, f := range v.Features {
-		known = append(known, f.Name)
 	}
 	for i, name := range u.Features {
 		if name == "" {
@@ -128,9 +154,9 @@ func (c *serviceCheck) features(u *Use, v *feature.View, path string) {
 		if p := fmt.Sprintf("%s.features[%d]", path, i); c.service.nodes[p] != nil {
 			at = c.service.value(p)
 		}
-		if v.Feature(name) < 0 {
-			if view, _ := c.known[KindView][u.View].(*View); view == nil || !view.broken {
-				c.problems.add(at, "%s", unknown("feature", name, "view "+v.Name, known))
+		if !slices.Contains(known, name) {
+			if !c.unreadable(u) {
+				c.problems.add(at, "%s", unknown("feature", name, role{view: u.View, onDemand: u.OnDemand}.is(), known))
 			}
 			continue
 		}
@@ -143,11 +169,23 @@ func (c *serviceCheck) features(u *Use, v *feature.View, path string) {
 	}
 }
 
+// unreadable reports whether a part of what the entry names could not be read.
+func (c *serviceCheck) unreadable(u *Use) bool {
+	def := c.known[KindView][u.View]
+	if u.OnDemand != "" {
+		def = c.known[KindOnDemand][u.OnDemand]
+	}
+	return def != nil && def.place().broken
+}
+
 // checkAgainst reports what is wrong with a service if it used the given views. It is for services that are
 // not in the folder; their places are empty.
-func checkAgainst(s *Service, views map[string]*feature.View) []feature.Detail {
+func checkAgainst(s *Service, views map[string]*feature.View, onDemand map[string]*OnDemand) []feature.Detail {
 	var p problems
-	c := checker{problems: &p, views: views, known: map[Kind]map[string]definition{KindView: {}, KindEntity: {}}}
+	c := checker{problems: &p, views: views, known: map[Kind]map[string]definition{KindView: {}, KindEntity: {}, KindOnDemand: {}}, readings: map[string][]reading{}}
+	for name, def := range onDemand {
+		c.known[KindOnDemand][name] = &OnDemand{Name: name, Inputs: def.Inputs, Features: def.Features}
+	}
 	for name := range maps.Keys(views) {
 		v := views[name]
 		entity := &Entity{Name: v.Entity.Name}
@@ -158,5 +196,10 @@ func checkAgainst(s *Service, views map[string]*feature.View) []feature.Detail {
 		c.known[KindEntity][entity.Name] = entity
 	}
 	c.service(&Service{Name: s.Name, Features: s.Features})
+	for _, name := range sortedKeys(onDemand) {
+		o, _ := c.known[KindOnDemand][name].(*OnDemand)
+		o.Features = slices.DeleteFunc(slices.Clone(o.Features), func(f OnDemandFeature) bool { return c.readings[name+"."+f.Name] == nil })
+		c.expressions(o)
+	}
 	return p.details
 }

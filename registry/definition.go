@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 
@@ -13,10 +14,11 @@ type Kind string
 
 // The kinds, in the order in which definitions build on each other.
 const (
-	KindEntity  Kind = "entity"
-	KindSource  Kind = "source"
-	KindView    Kind = "view"
-	KindService Kind = "service"
+	KindEntity   Kind = "entity"
+	KindSource   Kind = "source"
+	KindView     Kind = "view"
+	KindOnDemand Kind = "ondemand"
+	KindService  Kind = "service"
 )
 
 // Definitions is what a set of files defines, checked as a whole and in normal form. It is immutable.
@@ -24,10 +26,11 @@ type Definitions struct {
 	Entities []*Entity
 	Sources  []*Source
 	Views    []*View
+	OnDemand []*OnDemand
 	Services []*Service
 }
 
-// definition is what the four kinds have in common.
+// definition is what the kinds have in common.
 type definition interface {
 	kind() Kind
 	name() string
@@ -51,6 +54,9 @@ func (d *Definitions) all() []definition {
 	}
 	for _, v := range d.Views {
 		all = append(all, v)
+	}
+	for _, o := range d.OnDemand {
+		all = append(all, o)
 	}
 	for _, s := range d.Services {
 		all = append(all, s)
@@ -132,21 +138,17 @@ type Service struct {
 	origin
 }
 
-// Use is an entry of a service: some features of a view, in a role.
+// Use is an entry of a service: some features of a view, in a role, or some on-demand features.
 type Use struct {
-	View     string            `json:"view"`
+	View     string            `json:"view,omitempty"`
+	OnDemand string            `json:"ondemand,omitempty"` // instead of View, As and Keys
 	As       string            `json:"as,omitempty"`       // the role; the view's name when ""
 	Keys     map[string]string `json:"keys,omitempty"`     // part of the entity's key -> name in requests; others keep theirs
 	Features []string          `json:"features,omitempty"` // all when empty
 }
 
 // role returns the prefix of the entry's feature names.
-func (u *Use) role() string {
-	if u.As != "" {
-		return u.As
-	}
-	return u.View
-}
+func (u *Use) role() string { return cmp.Or(u.As, u.View, u.OnDemand) }
 
 func (e *Entity) kind() Kind  { return KindEntity }
 func (s *Source) kind() Kind  { return KindSource }

@@ -23,8 +23,9 @@ type Description struct {
 type Version struct {
 	Version    int             `json:"version"`
 	Since      time.Time       `json:"since"`
-	Live       bool            `json:"live"`              // it is served
-	Views      map[string]int  `json:"views,omitempty"`   // of a service: the versions that it pins (G1)
+	Live       bool            `json:"live"`            // it is served
+	Views      map[string]int  `json:"views,omitempty"` // of a service: the versions that it pins (G1)
+	OnDemand   map[string]int  `json:"ondemand,omitempty"`
 	Edition    uint64          `json:"edition,omitempty"` // of a source and of a view; see feature.Edition
 	Definition json.RawMessage `json:"definition"`
 }
@@ -84,7 +85,7 @@ func (r *record) describe(o *object, v *version) (*Description, error) {
 		if err != nil {
 			return nil, fmt.Errorf("describe %s: %w", o, err)
 		}
-		d.Versions = append(d.Versions, Version{Version: w.Version, Since: w.Since, Live: live[w.Version], Views: w.Views, Edition: w.Edition.Number, Definition: raw})
+		d.Versions = append(d.Versions, Version{Version: w.Version, Since: w.Since, Live: live[w.Version], Views: w.Views, OnDemand: w.OnDemand, Edition: w.Edition.Number, Definition: raw})
 		if w == v {
 			d.Definition = raw
 		}

@@ -56,26 +56,16 @@ func (d *decoder) kind(n, k *node) definition {
 		return d.view(n)
 	case KindService:
 		return d.service(n)
-	case "ondemand":
-		d.problems.add(k.spot, "not supported yet: on-demand features")
-		o := &ondemand{}
-		if name := n.field("name"); name != nil {
-			o.Name = name.text
-		}
-		return o
+	case KindOnDemand:
+		return d.onDemand(n)
 	default:
 		d.problems.add(k.spot, "%s", unknown("kind", k.text, "", kindNames()))
 	}
 	return nil
 }
 
-// ondemand stands for a definition of a later version, so that what refers to it is not reported as well.
-type ondemand struct{ Service }
-
-func (o *ondemand) kind() Kind { return "ondemand" }
-
 func kindNames() []string {
-	return []string{string(KindEntity), string(KindSource), string(KindView), string(KindService)}
+	return []string{string(KindEntity), string(KindSource), string(KindView), string(KindOnDemand), string(KindService)}
 }
 
 func (d *decoder) entity(n *node) *Entity {
@@ -97,7 +87,7 @@ func (d *decoder) source(n *node) *Source {
 	s := &Source{Kind: KindSource, MaxFuture: feature.DefaultMaxFuture}
 	dedup := feature.DefaultDedup
 	d.members(n, "a source", append(d.head(KindSource, &s.Name, &s.About),
-		member{name: "columns", need: "a map of columns, such as {origin: string, delay: int64}", set: d.columns(&s.Columns)},
+		member{name: "columns", need: "a map of columns, such as {origin: string, delay: int64}", set: d.columns(&s.Columns, "column")},
 		member{name: "event_time", need: "the name of a timestamp column", set: d.reference(&s.EventTime, "a column")},
 		member{name: "available_at", set: d.reference(&s.AvailableAt, "a column")},
 		member{name: "tiebreak", set: d.reference(&s.Tiebreak, "a column")},
@@ -123,16 +113,17 @@ func (d *decoder) source(n *node) *Source {
 	return s
 }
 
-func (d *decoder) columns(p *Columns) func(*node) {
+// columns decodes names and types of what, column or input, into p.
+func (d *decoder) columns(p *Columns, what string) func(*node) {
 	return func(n *node) {
-		if !d.is(n, shapeMap, "a map of column names and types") {
+		if !d.is(n, shapeMap, "a map of "+what+" names and types") {
 			return
 		}
 		if len(n.pairs) == 0 {
-			d.problems.add(n.spot, "expected a map of column names and types, got an empty map")
+			d.problems.add(n.spot, "expected a map of %s names and types, got an empty map", what)
 		}
 		for _, c := range n.pairs {
-			if wrong := columnNameError("column", c.name); wrong != "" {
+			if wrong := columnNameError(what, c.name); wrong != "" {
 				d.problems.add(c.value.key, "%s", wrong)
 			}
 			f := feature.Field{Name: c.name}
@@ -168,10 +159,9 @@ func (d *decoder) feature(n *node) Feature {
 		{name: "ttl", set: d.span(&f.TTL, feature.Microsecond)},
 		{name: "default", set: d.constant(&f.Default)},
 		{name: "description", set: d.text(&f.Description)},
-		{name: "expr", later: "on-demand features (expr)"},
 	}, d.aggregateMembers(a, &given)...)
 	d.members(n, "a feature", known)
-	if n.shape == shapeMap && n.field("expr") == nil {
+	if n.shape == shapeMap {
 		d.aggregate(n, &f, a, given)
 	}
 	return f
@@ -202,7 +192,8 @@ func (d *decoder) use(n *node) Use {
 		return u
 	}
 	d.members(n, "an entry of a service", []member{
-		{name: "view", need: "the name of a view", set: d.reference(&u.View, "a view")},
+		{name: "view", set: d.reference(&u.View, "a view")},
+		{name: "ondemand", set: d.reference(&u.OnDemand, "an on-demand definition")},
 		{name: "as", set: d.named(&u.As, "role", definitionNameError)},
 		{name: "keys", set: d.texts(&u.Keys, "a map of key parts and their names in requests", func(_, v string) string {
 			return columnNameError("request key", v)
@@ -213,6 +204,10 @@ func (d *decoder) use(n *node) Use {
 			u.Features = append(u.Features, name)
 		})},
 	})
+	if n.shape == shapeMap && (n.field("view") == nil) == (n.field("ondemand") == nil) {
+		d.problems.add(n.spot, "an entry of a service has one of view and ondemand: expected the name of a view or of an on-demand definition")
+		u.View, u.OnDemand = "", ""
+	}
 	return u
 }
 
@@ -221,7 +216,7 @@ func (d *decoder) use(n *node) Use {
 func canonical(uses []Use) []Use {
 	var out []Use
 	for _, u := range uses {
-		if u.As == u.View {
+		if u.As == u.View && u.View != "" {
 			u.As = ""
 		}
 		keys := map[string]string{}

@@ -62,7 +62,7 @@ func ParseDir(dir string) (*Definitions, error) {
 // of CodeInvalid whose details name file, line and column.
 func Parse(files map[string][]byte) (*Definitions, error) {
 	var p problems
-	c := checker{problems: &p, defs: &Definitions{}, known: map[Kind]map[string]definition{}, views: map[string]*feature.View{}}
+	c := checker{problems: &p, defs: &Definitions{}, known: map[Kind]map[string]definition{}, views: map[string]*feature.View{}, readings: map[string][]reading{}}
 	d := decoder{&p}
 	for _, name := range sortedKeys(files) {
 		r := reader{problems: &p, file: name}

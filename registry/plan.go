@@ -214,42 +214,40 @@ func orNothing(s string) string {
 func (p *planner) service(s *Service) {
 	o, renewed := p.define(s)
 	if renewed {
-		o.newest().Views = p.newestViews(s)
+		o.newest().pins = p.next.newestPins(s)
 		return
 	}
 	p.follow(o)
-}
-
-func (p *planner) newestViews(s *Service) map[string]int {
-	pins := map[string]int{}
-	for _, u := range s.Features {
-		if v := p.next.find(KindView, u.View); v != nil {
-			pins[u.View] = v.newest().Version
-		}
-	}
-	return pins
 }
 
 // follow notes that a service stays behind its views, or moves it if it is to be upgraded.
 func (p *planner) follow(o *object) {
 	was := o.newest()
 	def, _ := was.Definition.(*Service)
-	newest := p.newestViews(def)
-	var behind []string
-	for _, view := range sortedKeys(newest) {
-		if newest[view] != was.Views[view] {
-			behind = append(behind, fmt.Sprintf("view %s: version %d, newest is %d", view, was.Views[view], newest[view]))
-		}
-	}
+	newest := p.next.newestPins(def)
+	behind := append(behindOf("view", was.Views, newest.Views), behindOf("on-demand", was.OnDemand, newest.OnDemand)...)
 	switch {
 	case len(behind) == 0:
 	case p.wanted(o.Name):
 		p.upgraded[o.Name] = true
-		o.add(version{Since: p.now, Definition: def, Views: newest})
+		o.add(version{Since: p.now, Definition: def, pins: newest})
 		p.note(Upgrade, o, was.Version, behind...)
 	default:
 		p.note(Behind, o, was.Version, behind...)
 	}
+}
+
+func behindOf(what string, pinned, newest map[string]int) []string {
+	var behind []string
+	for _, name := range sortedKeys(newest) {
+		switch {
+		case pinned[name] == 0:
+			behind = append(behind, fmt.Sprintf("%s %s: not read yet, newest is %d", what, name, newest[name]))
+		case newest[name] != pinned[name]:
+			behind = append(behind, fmt.Sprintf("%s %s: version %d, newest is %d", what, name, pinned[name], newest[name]))
+		}
+	}
+	return behind
 }
 
 // wanted reports whether a service is to be upgraded.
@@ -285,8 +283,10 @@ func (p *planner) checkUpgrades() error {
 			def, _ := v.newest().Definition.(*View)
 			views[v.Name] = p.next.build(def, v.newest())
 		})
+		onDemand := map[string]*OnDemand{}
+		p.next.alive(KindOnDemand, func(d *object) { onDemand[d.Name], _ = d.newest().Definition.(*OnDemand) })
 		def, _ := o.newest().Definition.(*Service)
-		for _, d := range checkAgainst(def, views) {
+		for _, d := range checkAgainst(def, views, onDemand) {
 			d.Message = fmt.Sprintf("service %s cannot move to the newest views: %s", name, d.Message)
 			p.problems.details = append(p.problems.details, d)
 		}

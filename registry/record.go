@@ -29,13 +29,62 @@ type object struct {
 }
 
 type version struct {
-	Version    int            `json:"version"`
-	Since      time.Time      `json:"since"`
-	Retired    bool           `json:"retired,omitempty"` // deleted, by itself or with its name
-	Views      map[string]int `json:"views,omitempty"`   // of a service: the versions that it pins (G1)
-	Definition definition     `json:"definition"`
+	Version int       `json:"version"`
+	Since   time.Time `json:"since"`
+	Retired bool      `json:"retired,omitempty"` // deleted, by itself or with its name
+	pins
+	Definition definition `json:"definition"`
 
 	Edition feature.Edition `json:"edition,omitzero"` // of a source: that imports go into; of a view: that it sees (E2)
+}
+
+// pins are the versions that a service version reads (G1).
+type pins struct {
+	Views    map[string]int `json:"views,omitempty"`
+	OnDemand map[string]int `json:"ondemand,omitempty"`
+}
+
+// newestPins returns the newest versions of all that a service reads: its views, its on-demand definitions, and the views that
+// those read besides.
+func (r *record) newestPins(s *Service) pins {
+	p := pins{Views: map[string]int{}, OnDemand: map[string]int{}}
+	pin := func(to map[string]int, kind Kind, name string) {
+		if o := r.find(kind, name); o != nil {
+			to[name] = o.newest().Version
+		}
+	}
+	for _, u := range s.Features {
+		if u.OnDemand == "" {
+			pin(p.Views, KindView, u.View)
+			continue
+		}
+		pin(p.OnDemand, KindOnDemand, u.OnDemand)
+		if o := r.find(KindOnDemand, u.OnDemand); o != nil {
+			def, _ := o.newest().Definition.(*OnDemand)
+			for _, view := range s.hidden(def, &u) {
+				pin(p.Views, KindView, view)
+			}
+		}
+	}
+	return p
+}
+
+// hidden returns the roles that an entry of on-demand features reads and that the service does not have: they are views of that name.
+func (s *Service) hidden(def *OnDemand, u *Use) []string {
+	var out []string
+	for i := range def.Features {
+		f := &def.Features[i]
+		if u.Features != nil && !slices.Contains(u.Features, f.Name) {
+			continue
+		}
+		for _, role := range f.roles() {
+			listed := slices.ContainsFunc(s.Features, func(v Use) bool { return v.OnDemand == "" && v.role() == role })
+			if !listed && !slices.Contains(out, role) {
+				out = append(out, role)
+			}
+		}
+	}
+	return out
 }
 
 // decodeRecord reads what encode writes.
@@ -76,6 +125,9 @@ func typed(def definition) bool {
 		return !slices.ContainsFunc(def.Key, func(p KeyPart) bool { return p.Type == feature.Type{} })
 	case *Source:
 		return !slices.ContainsFunc(def.Columns, func(f feature.Field) bool { return f.Type == feature.Type{} })
+	case *OnDemand:
+		untyped := slices.ContainsFunc(def.Inputs, func(f feature.Field) bool { return f.Type == feature.Type{} })
+		return !untyped && !slices.ContainsFunc(def.Features, func(f OnDemandFeature) bool { return f.Type == feature.Type{} })
 	default:
 		return true
 	}
@@ -127,6 +179,8 @@ func newDefinition(kind Kind) (definition, error) {
 		return &Source{}, nil
 	case KindView:
 		return &View{}, nil
+	case KindOnDemand:
+		return &OnDemand{}, nil
 	case KindService:
 		return &Service{}, nil
 	default:
@@ -179,7 +233,7 @@ func (o *object) add(v version) {
 	o.Deleted = false
 }
 
-// live returns the versions of o that are served: of a service all that were not deleted, of a view the
+// live returns the versions of o that are served: of a service and of on-demand features all that were not deleted, of a view the
 // newest and those that a live service version pins (G1), of others the newest.
 func (r *record) live(o *object) []*version {
 	if o.Deleted {
@@ -189,7 +243,7 @@ func (r *record) live(o *object) []*version {
 	for i, v := range o.Versions {
 		switch {
 		case v.Retired:
-		case o.Kind == KindService, i == len(o.Versions)-1, o.Kind == KindView && len(r.pinning(o.Name, v.Version)) > 0:
+		case o.Kind == KindService, o.Kind == KindOnDemand, i == len(o.Versions)-1, o.Kind == KindView && len(r.pinning(o.Kind, o.Name, v.Version)) > 0:
 			out = append(out, v)
 		}
 	}
@@ -217,12 +271,16 @@ func (r *record) former(o *object, entities map[string]*Entity, sources map[stri
 	return out
 }
 
-// pinning returns the live service versions that pin a version of a view, such as "service delay_model@2".
-func (r *record) pinning(view string, number int) []string {
+// pinning returns the live service versions that pin a version of a view or an on-demand definition, such as "service delay_model@2".
+func (r *record) pinning(kind Kind, name string, number int) []string {
 	var out []string
 	r.alive(KindService, func(s *object) {
 		for _, v := range r.live(s) {
-			if n, ok := v.Views[view]; ok && n == number {
+			pinned := v.Views
+			if kind == KindOnDemand {
+				pinned = v.OnDemand
+			}
+			if n, ok := pinned[name]; ok && n == number {
 				out = append(out, fmt.Sprintf("service %s@%d", s.Name, v.Version))
 			}
 		}
@@ -230,7 +288,7 @@ func (r *record) pinning(view string, number int) []string {
 	return out
 }
 
-// dependents returns what is live and needs o: views need their entity and source, services their views.
+// dependents returns what is live and needs o: views need their entity and source, services and on-demand definitions what they read.
 func (r *record) dependents(o *object) []string {
 	var out []string
 	switch o.Kind {
@@ -243,13 +301,29 @@ func (r *record) dependents(o *object) []string {
 				}
 			}
 		})
-	case KindView:
+	case KindView, KindOnDemand:
 		for _, v := range o.Versions {
-			out = append(out, r.pinning(o.Name, v.Version)...)
+			out = append(out, r.pinning(o.Kind, o.Name, v.Version)...)
 		}
+		r.alive(KindOnDemand, func(d *object) {
+			if ref := d.reading(o); ref != "" {
+				out = append(out, ref)
+			}
+		})
 	case KindService: // nothing is built on services
 	}
 	return out
+}
+
+// reading returns the newest version of an on-demand definition, as "ondemand route_risk@2", if it reads features of the view by its
+// own name, else "".
+func (o *object) reading(view *object) string {
+	def, _ := o.newest().Definition.(*OnDemand)
+	reads := slices.ContainsFunc(def.Features, func(f OnDemandFeature) bool { return slices.Contains(f.roles(), view.Name) })
+	if view.Kind != KindView || !reads {
+		return ""
+	}
+	return fmt.Sprintf("%s %s@%d", o.Kind, o.Name, o.newest().Version)
 }
 
 // catalog makes the catalog of what is live.
@@ -278,11 +352,20 @@ func (r *record) catalog(revision uint64) (*feature.Catalog, error) {
 		}
 		cat.Former = append(cat.Former, r.former(o, entities, sources)...)
 	})
+	r.alive(KindOnDemand, func(o *object) {
+		for _, v := range r.live(o) {
+			def, _ := v.Definition.(*OnDemand)
+			cat.OnDemand = append(cat.OnDemand, buildOnDemand(def, v.Version))
+		}
+	})
 	r.alive(KindService, func(o *object) {
 		for _, v := range r.live(o) {
-			pinned := map[string]*feature.View{}
+			pinned := pinned{map[string]*feature.View{}, map[string]*feature.OnDemand{}}
 			for name, number := range v.Views {
-				pinned[name] = views[feature.Ref{Name: name, Version: number}]
+				pinned.views[name] = views[feature.Ref{Name: name, Version: number}]
+			}
+			for name, number := range v.OnDemand {
+				pinned.onDemand[name] = cat.OnDemandFeatures(name, number)
 			}
 			def, _ := v.Definition.(*Service)
 			built, err := buildService(def, v.Version, pinned)
@@ -291,6 +374,12 @@ func (r *record) catalog(revision uint64) (*feature.Catalog, error) {
 				continue
 			}
 			cat.Services = append(cat.Services, built)
+			if len(v.OnDemand) == 0 {
+				continue
+			}
+			if _, err := cat.PlanService(built.Ref().String()); err != nil {
+				broken = err
+			}
 		}
 	})
 	if broken != nil {

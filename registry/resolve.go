@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lockstepfs/lockstep/feature"
@@ -120,30 +121,68 @@ func buildFeature(f *Feature, columns []feature.Field) []feature.Feature {
 	return built
 }
 
-// buildService makes a version of a service on the given views, by name. It fails if one of them, or a feature
-// of it, is not there.
-func buildService(s *Service, version int, views map[string]*feature.View) (*feature.Service, error) {
+// pinned is what a service version reads, by name.
+type pinned struct {
+	views    map[string]*feature.View
+	onDemand map[string]*feature.OnDemand
+}
+
+// buildService makes a version of a service. It fails if a view, or a feature of it, is not there.
+func buildService(s *Service, version int, on pinned) (*feature.Service, error) {
 	out := &feature.Service{Name: s.Name, Version: version}
 	for i := range s.Features {
 		u := &s.Features[i]
-		v := views[u.View]
-		if v == nil {
-			return nil, feature.Errorf(feature.CodeConflict, "service %s needs view %s, which is not there", s.Name, u.View)
-		}
-		item := feature.Item{View: v, Role: u.role(), Keys: requestKeys(u, v)}
-		for at := range v.Features {
-			if u.Features == nil {
-				item.Features = append(item.Features, at)
-			}
-		}
-		for _, name := range u.Features {
-			at := v.Feature(name)
-			if at < 0 {
-				return nil, feature.Errorf(feature.CodeConflict, "service %s needs feature %s of view %s, which is not there", s.Name, name, v.Ref())
-			}
-			item.Features = append(item.Features, at)
+		item, err := buildItem(s, u, on)
+		if err != nil {
+			return nil, err
 		}
 		out.Items = append(out.Items, item)
 	}
+	for i := range out.Items {
+		for _, f := range out.Items[i].Features {
+			if out.Items[i].OnDemand == nil {
+				continue
+			}
+			for _, role := range out.Items[i].OnDemand.Features[f].Roles {
+				if slices.ContainsFunc(out.Items, func(it feature.Item) bool { return it.Role == role }) {
+					continue
+				}
+				u := Use{View: role, Features: []string{}}
+				item, err := buildItem(s, &u, on)
+				if err != nil {
+					return nil, err
+				}
+				out.Items = append(out.Items, item)
+			}
+		}
+	}
 	return out, nil
+}
+
+func buildItem(s *Service, u *Use, on pinned) (feature.Item, error) {
+	item := feature.Item{Role: u.role()}
+	find, count, ref := (func(string) int)(nil), 0, ""
+	switch v, d := on.views[u.View], on.onDemand[u.OnDemand]; {
+	case v != nil:
+		item.View, item.Keys = v, requestKeys(u, v)
+		find, count, ref = v.Feature, len(v.Features), v.Ref().String()
+	case d != nil:
+		item.OnDemand = d
+		find, count, ref = d.Feature, len(d.Features), d.Ref().String()
+	default:
+		return item, feature.Errorf(feature.CodeConflict, "service %s needs %s, which is not there", s.Name, role{view: u.View, onDemand: u.OnDemand}.is())
+	}
+	for at := range count {
+		if u.Features == nil {
+			item.Features = append(item.Features, at)
+		}
+	}
+	for _, name := range u.Features {
+		at := find(name)
+		if at < 0 {
+			return item, feature.Errorf(feature.CodeConflict, "service %s needs feature %s of %s, which is not there", s.Name, name, ref)
+		}
+		item.Features = append(item.Features, at)
+	}
+	return item, nil
 }

@@ -23,6 +23,7 @@ type OnlineRequest struct {
 	// Entities has for each key name a slice of values, all of one length: []string, []int64, []bool,
 	// []time.Time, []feature.Value or []any with nil for NULL.
 	Entities map[string]any
+	Request  map[string]any // for each input of on-demand features a slice of values, as long as those of Entities
 	// Events are rows that count for this read alone, as if they were the newest in the log, such as the transaction that is
 	// scored: for each source a slice or an iter.Seq of rows as in PushRequest.
 	Events map[string]any
@@ -62,7 +63,7 @@ func (v Vector) Cells() []feature.Cell { return v.cells }
 
 // Online reads features. Errors of the caller are feature.ErrInvalid and feature.ErrNotFound.
 func (c *Client) Online(ctx context.Context, req OnlineRequest) (*OnlineResponse, error) {
-	body := api.OnlineRequest{Service: req.Service, Features: req.Features, Entities: req.Entities, Path: req.Path}
+	body := api.OnlineRequest{Service: req.Service, Features: req.Features, Entities: req.Entities, Request: req.Request, Path: req.Path}
 	if !req.At.IsZero() {
 		body.At = req.At.UTC().Format(time.RFC3339Nano)
 	}

@@ -45,7 +45,7 @@ func (s *Server) parseErasure(body []byte) (*Erasure, error) {
 		case "entity":
 			return r.text(sc, "entity", func(v string) error { entity = v; return nil })
 		case "keys":
-			return r.parseEntities(sc)
+			return r.parseColumns(sc, "entities", "key", &r.entities)
 		case "dry_run":
 			var err error
 			e.DryRun, err = parseBool(sc, "dry_run")

@@ -43,11 +43,15 @@ func (s *Server) feastOnlineOnce(c *gin.Context, req *feastRequest) error {
 		return err
 	}
 	l := &feature.Lookup{Plan: p.plan, At: req.at}
-	columns, err := req.keys(keys, s.cfg.Limits.Keys)
+	given := req.divided(p.plan.Inputs)
+	columns, err := given.keys(keys, s.cfg.Limits.Keys)
 	if err != nil {
 		return err
 	}
 	l.Keys = columns[:len(p.plan.Keys)]
+	if l.Inputs, err = given.inputs(p.plan.Inputs, s.cfg.Limits.Keys); err != nil {
+		return err
+	}
 	a, err := s.lookup(c, l, req.path)
 	if err != nil {
 		return err
@@ -81,7 +85,7 @@ func (r *feastRequest) parse(body []byte) error {
 		case "features":
 			return r.parseFeatures(sc)
 		case "entities":
-			return r.parseEntities(sc)
+			return r.parseColumns(sc, "entities", "key", &r.entities)
 		case "full_feature_names":
 			var err error
 			r.full, err = parseBool(sc, "full_feature_names")
@@ -127,12 +131,25 @@ func feastRef(ref string) (string, error) {
 // feastView makes "view@2" of "view@v2".
 func feastView(view string) string { return strings.Replace(view, "@v", "@", 1) }
 
+// divided returns the request with the inputs of on-demand features by themselves: Feast's clients send them among the keys.
+func (r *feastRequest) divided(inputs []feature.Field) *onlineRequest {
+	out := onlineRequest{}
+	for _, column := range r.entities {
+		if feature.FieldIndex(inputs, column.name) >= 0 {
+			out.request = append(out.request, column)
+		} else {
+			out.entities = append(out.entities, column)
+		}
+	}
+	return &out
+}
+
 // spareKeys returns the keys of the request that the features do not need but others have. Feast's clients may
 // send them, and get them back.
 func (r *feastRequest) spareKeys(catalog *feature.Catalog, p *feature.Plan) []feature.Field {
 	var spare []feature.Field
 	for _, k := range r.entities {
-		if feature.FieldIndex(p.Keys, k.name) >= 0 {
+		if feature.FieldIndex(p.Keys, k.name) >= 0 || feature.FieldIndex(p.Inputs, k.name) >= 0 {
 			continue
 		}
 		for _, e := range catalog.Entities {
@@ -151,11 +168,10 @@ func feastNames(p *feature.Plan, keys []feature.Field, full bool) ([]byte, error
 	for _, k := range keys {
 		names = append(names, k.Name)
 	}
-	for _, s := range p.Slots {
-		item := &p.Items[s.Item]
-		name := item.View.Features[s.Feature].Name
+	for _, column := range p.Names {
+		role, name, _ := strings.Cut(column, ".")
 		if full {
-			name = item.Role + "__" + name
+			name = role + "__" + name
 		}
 		names = append(names, name)
 	}

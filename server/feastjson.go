@@ -100,20 +100,6 @@ func floorSeconds(t feature.Time) int64 {
 	return n
 }
 
-// feastToken consumes one value of a column from a Feast client.
-func feastToken(sc *scanner) (t rowjson.Token, err error) {
-	if sc.peek() != '[' {
-		return keyToken(sc)
-	}
-	t.Kind = rowjson.Array
-	err = sc.array(func() error {
-		e, err := feastToken(sc)
-		t.Elems = append(t.Elems, e)
-		return err
-	})
-	return t, err
-}
-
 // feastValue returns a token as a value of a type. Feast's clients send timestamps in features as whole seconds.
 func feastValue(t *rowjson.Token, typ feature.Type) (feature.Value, error) {
 	if typ.Kind != feature.KindTimestamp {

@@ -290,7 +290,7 @@ func (w *feastWriter) created(cells []json.RawMessage) (string, error) {
 func (w *feastWriter) convert(i int, column string) (bad []feature.Detail, err error) {
 	typ := w.source.Columns[feature.FieldIndex(w.source.Columns, column)].Type
 	for row, cell := range w.frame.cells[i] {
-		t, err := feastToken(&scanner{data: cell})
+		t, err := valueToken(&scanner{data: cell})
 		if err != nil {
 			return nil, err
 		}

@@ -58,6 +58,9 @@ func (s *Server) onlineOnce(c *gin.Context, req *onlineRequest) error {
 	if l.Events, err = s.asked(c, p.plan, req.events); err != nil {
 		return err
 	}
+	if l.Inputs, err = req.inputs(p.plan.Inputs, s.cfg.Limits.Keys); err != nil {
+		return err
+	}
 	a, err := s.lookup(c, l, req.path)
 	if err != nil {
 		return err
@@ -119,13 +122,14 @@ type onlineRequest struct {
 	service  string
 	features []string
 	entities []keyColumn
+	request  []keyColumn // inputs of on-demand features
 	at       feature.Time
 	timed    bool
 	path     feature.Path
 	events   []sourceRows
 }
 
-// keyColumn is the array of one key name, unparsed: part of the body.
+// keyColumn is the array of one key name or input, unparsed: part of the body.
 type keyColumn struct {
 	name string
 	raw  []byte
@@ -147,7 +151,7 @@ func (r *onlineRequest) parse(body []byte) error {
 		case "features":
 			return r.parseFeatures(sc)
 		case "entities":
-			return r.parseEntities(sc)
+			return r.parseColumns(sc, "entities", "key", &r.entities)
 		case "at":
 			return r.text(sc, "at", r.parseAt)
 		case "path":
@@ -155,7 +159,7 @@ func (r *onlineRequest) parse(body []byte) error {
 		case "events":
 			return r.parseEvents(sc)
 		case "request":
-			return later(sc, string(name))
+			return r.parseColumns(sc, "request", "input", &r.request)
 		default:
 			return unknownName("field", string(name), onlineFields)
 		}
@@ -239,9 +243,10 @@ func (r *onlineRequest) parseFeatures(sc *scanner) error {
 	})
 }
 
-func (r *onlineRequest) parseEntities(sc *scanner) error {
+// parseColumns reads an object with an array for each key, or whatever else its names are.
+func (r *onlineRequest) parseColumns(sc *scanner, field, what string, into *[]keyColumn) error {
 	if sc.peek() != '{' {
-		return r.wrong(sc, "entities", "an object")
+		return r.wrong(sc, field, "an object")
 	}
 	return sc.object(func(name []byte) error {
 		raw, err := sc.span()
@@ -249,23 +254,11 @@ func (r *onlineRequest) parseEntities(sc *scanner) error {
 			return err
 		}
 		if raw[0] != '[' {
-			return feature.Errorf(feature.CodeInvalid, "field entities: expected an array for key %q, got %s", name, kindOf(raw))
+			return feature.Errorf(feature.CodeInvalid, "field %s: expected an array for %s %q, got %s", field, what, name, kindOf(raw))
 		}
-		r.entities = append(r.entities, keyColumn{string(name), raw})
+		*into = append(*into, keyColumn{string(name), raw})
 		return nil
 	})
-}
-
-// later refuses a part of the contract that this version does not have, unless it is empty.
-func later(sc *scanner, name string) error {
-	raw, err := sc.span()
-	if err != nil {
-		return err
-	}
-	if s := strings.Join(strings.Fields(string(raw)), ""); s == "{}" || s == "[]" {
-		return nil
-	}
-	return fieldError(name, "not supported yet")
 }
 
 // keys returns a column for each of the expected keys from the request, converted (rule K4). The error names
@@ -298,6 +291,42 @@ func (r *onlineRequest) keys(expected []feature.Field, limit int) ([][]feature.V
 }
 
 const maxDetails = 100
+
+// inputs returns a column for each of the expected inputs of on-demand features, converted like keys; nil for one that the request
+// does not bring, which is for whoever computes with it to say.
+func (r *onlineRequest) inputs(expected []feature.Field, limit int) ([][]feature.Value, error) {
+	var bad []feature.Detail
+	columns := make([][]feature.Value, len(expected))
+	for _, given := range r.request {
+		at := feature.FieldIndex(expected, given.name)
+		if at < 0 {
+			bad = append(bad, feature.Detail{Field: given.name, Message: "unknown input: expected " + inputNames(expected)})
+			continue
+		}
+		column, details, err := parseKeys(given.raw, expected[at], limit)
+		if err != nil {
+			return nil, err
+		}
+		columns[at], bad = column, append(bad, details...)
+	}
+	if len(bad) == 0 {
+		return columns, nil
+	}
+	err := feature.Errorf(feature.CodeInvalid, "the request inputs cannot be taken")
+	err.Details = bad[:min(len(bad), maxDetails)]
+	return nil, err
+}
+
+func inputNames(fields []feature.Field) string {
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.Name)
+	}
+	if len(names) == 0 {
+		return "none, these features need no inputs"
+	}
+	return strings.Join(names, ", ")
+}
 
 func (r *onlineRequest) column(name string) []byte {
 	for i := range r.entities {
@@ -336,9 +365,9 @@ func parseKeys(raw []byte, f feature.Field, limit int) (column []feature.Value, 
 	column = make([]feature.Value, 0, min(len(raw)/4+1, limit))
 	err = sc.array(func() error {
 		if len(column) == limit {
-			return feature.Errorf(feature.CodeTooLarge, "key %s has more than %d values, the limit of one request", f.Name, limit)
+			return feature.Errorf(feature.CodeTooLarge, "%s has more than %d values, the limit of one request", f.Name, limit)
 		}
-		t, err := keyToken(sc)
+		t, err := valueToken(sc)
 		if err != nil {
 			return err
 		}
@@ -351,6 +380,20 @@ func parseKeys(raw []byte, f feature.Field, limit int) (column []feature.Value, 
 		return nil
 	})
 	return column, bad, invalid(err)
+}
+
+// valueToken consumes one value, which may be a list.
+func valueToken(sc *scanner) (t rowjson.Token, err error) {
+	if sc.peek() != '[' {
+		return keyToken(sc)
+	}
+	t.Kind = rowjson.Array
+	err = sc.array(func() error {
+		e, err := valueToken(sc)
+		t.Elems = append(t.Elems, e)
+		return err
+	})
+	return t, err
 }
 
 // keyToken consumes one value in the form in which events are read too, so that both convert alike.

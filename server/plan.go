@@ -31,8 +31,8 @@ func compile(p *feature.Plan) *compiled {
 	}
 	c.made = fmt.Appendf(nil, `"service":%q,"views":["%s"]`, service, strings.Join(viewRefs(p), `","`)) // names need no escapes
 	types := make([]string, len(p.Slots))
-	for i, s := range p.Slots {
-		types[i] = p.Items[s.Item].View.Features[s.Feature].Type.String()
+	for i := range p.Slots {
+		types[i] = p.Type(i).String()
 	}
 	c.types = strings.Join(types, ",")
 	keys := url.Values{}

@@ -181,9 +181,9 @@ func (s *Server) describeService(catalog *feature.Catalog, v *feature.Service) (
 	if err != nil {
 		return api.Service{}, err
 	}
-	out := api.Service{Name: v.Name, Version: v.Version, Keys: c.plan.Keys, Views: viewRefs(c.plan), Features: []feature.Field{}}
-	for i, slot := range c.plan.Slots {
-		out.Features = append(out.Features, feature.Field{Name: c.plan.Names[i], Type: c.plan.Items[slot.Item].View.Features[slot.Feature].Type})
+	out := api.Service{Name: v.Name, Version: v.Version, Keys: c.plan.Keys, Inputs: c.plan.Inputs, Views: viewRefs(c.plan), OnDemand: c.plan.OnDemandRefs(), Features: []feature.Field{}}
+	for i, name := range c.plan.Names {
+		out.Features = append(out.Features, feature.Field{Name: name, Type: c.plan.Type(i)})
 	}
 	return out, nil
 }

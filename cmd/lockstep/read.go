@@ -21,34 +21,32 @@ import (
 
 func (a *app) getCommand() *cobra.Command {
 	var at, path string
-	var events []string
+	var events, request []string
 	cmd := &cobra.Command{
 		Use:   "get SERVICE key=value...",
 		Short: "Read features",
 		Long: `Read the features of a service (SERVICE, SERVICE@VERSION, or VIEW.FEATURE names separated by commas) for one key, now or at another instant.
+On-demand features may need inputs: give each with --request.
 
 Events that are not in the log yet, such as the transaction to be scored, can be given with --event: they count for this
 read as if they were the newest in the log, and are not stored.`,
 		Example: `  lockstep get purchase_model customer=7
+  lockstep get purchase_model customer=7 --request amount=12.5 --request shop=12
   lockstep get last_purchase.amount,last_purchase.shop customer=7 --at 2026-03-01T12:00:00Z --path offline
   lockstep get purchase_model customer=7 --event 'purchases={"customer":7,"ts":"2026-03-01T12:00:00Z","amount":12.5}'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req := sdk.OnlineRequest{Entities: map[string]any{}, Path: feature.Path(path)}
+			req := sdk.OnlineRequest{Entities: map[string]any{}, Request: map[string]any{}, Path: feature.Path(path)}
 			if strings.Contains(args[0], ".") {
 				req.Features = strings.Split(args[0], ",")
 			} else {
 				req.Service = args[0]
 			}
-			for _, arg := range args[1:] {
-				name, value, ok := strings.Cut(arg, "=")
-				if !ok || name == "" {
-					return feature.Errorf(feature.CodeInvalid, "key %q: expected KEY=VALUE", arg)
-				}
-				if _, twice := req.Entities[name]; twice {
-					return feature.Errorf(feature.CodeInvalid, "key %q is given twice", name)
-				}
-				req.Entities[name] = []string{value}
+			if err := assigned("key", args[1:], req.Entities); err != nil {
+				return err
+			}
+			if err := assigned("input", request, req.Request); err != nil {
+				return err
 			}
 			var err error
 			if req.Events, err = eventsOf(events); err != nil {
@@ -70,6 +68,7 @@ read as if they were the newest in the log, and are not stored.`,
 			})
 		},
 	}
+	cmd.Flags().StringArrayVar(&request, "request", nil, "an input of on-demand features, NAME=VALUE, may be repeated")
 	cmd.Flags().StringVar(&at, "at", "", "the instant of the read, RFC 3339 (default now)")
 	cmd.Flags().StringVar(&path, "path", "auto", "auto, online or offline")
 	cmd.Flags().StringArrayVar(&events, "event", nil, "event that counts for this read alone, SOURCE=JSON; may be repeated")
@@ -88,6 +87,21 @@ func eventsOf(flags []string) (map[string]any, error) {
 		events[source] = append(rows, json.RawMessage(row))
 	}
 	return events, nil
+}
+
+// assigned puts NAME=VALUE arguments into columns of one row.
+func assigned(what string, args []string, into map[string]any) error {
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok || name == "" {
+			return feature.Errorf(feature.CodeInvalid, "%s %q: expected %s=VALUE", what, arg, strings.ToUpper(what))
+		}
+		if _, twice := into[name]; twice {
+			return feature.Errorf(feature.CodeInvalid, "%s %q is given twice", what, name)
+		}
+		into[name] = []string{value}
+	}
+	return nil
 }
 
 func (a *app) printVector(resp *sdk.OnlineResponse) error {

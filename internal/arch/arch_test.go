@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/asof":      {"feature"},
 	"internal/agg":       {"feature"},
 	"internal/expr":      {"feature"},
+	"internal/derive":    {"feature"},
 	"internal/audit":     {"api"},
 	"internal/wire":      {"feature", "internal/asof"},
 	"internal/breaker":   {"feature"},
@@ -39,7 +40,7 @@ var allowed = map[string][]string{
 	"offline":            {"feature", "internal/agg", "internal/breaker", "internal/asof", "internal/expr", "internal/wire", "migrations"},
 	"online":             {"feature", "internal/agg", "internal/asof", "internal/expr", "internal/wire"},
 	"materialize":        {"feature", "internal/asof", "internal/wire", "internal/eventlog", "internal/gate", "internal/rowfile", "internal/schedule"},
-	"internal/verify":    {"feature"},
+	"internal/verify":    {"feature", "internal/derive"},
 	"server":             {"feature", "api", "internal/rowjson"},
 	"sdk":                {"feature", "api"},
 	"migrations":         {},
@@ -51,7 +52,7 @@ var allowed = map[string][]string{
 	"internal/faulttest": {},
 	"internal/arch":      {},
 	"internal/node": {
-		"feature", "api", "internal/asof", "internal/audit", "internal/board", "internal/chdb", "internal/eventlog", "internal/gate", "internal/identity", "internal/rowfile", "internal/schedule", "internal/verify",
+		"feature", "api", "internal/asof", "internal/audit", "internal/board", "internal/chdb", "internal/derive", "internal/eventlog", "internal/gate", "internal/identity", "internal/rowfile", "internal/schedule", "internal/verify",
 		"registry", "offline", "online", "materialize", "server", "migrations",
 	},
 	"bench": {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/derive"
 )
 
 // staleAfter is the lag from which an answer calls itself stale.
@@ -19,7 +20,11 @@ func (n *Node) Lookup(ctx context.Context, l *feature.Lookup, path feature.Path)
 	if err != nil {
 		return nil, err
 	}
-	a, err := n.lookup(ctx, b, path)
+	a, err := derive.Lookup(b.Lookup, func(base *feature.Lookup) (*feature.Answer, error) {
+		under := b
+		under.Lookup = base
+		return n.lookup(ctx, under, path)
+	})
 	if err == nil {
 		a.Stale = append(a.Stale, b.stale...)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/derive"
 	"github.com/lockstepfs/lockstep/internal/rowfile"
 	"github.com/lockstepfs/lockstep/offline"
 	"github.com/lockstepfs/lockstep/server"
@@ -32,7 +33,7 @@ func (n trainer) Train(ctx context.Context, t *server.Training) (*server.Trainin
 	if err != nil {
 		return nil, err
 	}
-	ask := offline.Training{Plan: t.Plan, SQL: t.Spine.SQL, TimeColumn: t.Time, Keys: t.Keys, Clock: t.Clock, Cut: cut}
+	ask := offline.Training{Plan: t.Plan.Base(), SQL: t.Spine.SQL, TimeColumn: t.Time, Keys: t.Keys, Clock: t.Clock, Cut: cut}
 	if t.Spine.KeysAll != "" {
 		ask.KeysAll, ask.At = true, t.Spine.At
 	}
@@ -48,15 +49,22 @@ func (n trainer) Train(ctx context.Context, t *server.Training) (*server.Trainin
 	if err != nil {
 		return nil, err
 	}
+	derived, err := derive.NewTraining(t.Plan, set.Fields)
+	if err != nil {
+		return nil, errors.Join(err, set.Close()) //nolint:contextcheck // closing does not end with the request
+	}
 	meta := metadata(t, set)
 	if stale != "" {
 		meta["lockstep.stale"] = stale
 	}
 	write := func(w io.Writer) error {
-		err := writeSet(ctx, w, format, set, meta)
+		out, err := rowfile.NewWriter(w, format, derived.Fields, meta)
+		if err == nil {
+			err = writeSet(out, derived.Batches(set.Batches(ctx)))
+		}
 		return errors.Join(err, set.Close())
 	}
-	return &server.TrainingSet{Fields: set.Fields, Meta: meta, Write: write}, nil
+	return &server.TrainingSet{Fields: derived.Fields, Meta: meta, Write: write}, nil
 }
 
 // cut returns the state that a training set is made of: the one asked for, or that of now.
@@ -93,6 +101,9 @@ func (n trainer) openSpine(t *server.Training) (*rowfile.Reader, error) {
 			column = renamed
 		}
 		types[column] = k.Type
+	}
+	for _, in := range t.Plan.Inputs {
+		types[in.Name] = in.Type
 	}
 	if t.Time != "" {
 		types[t.Time] = feature.Timestamp
@@ -143,18 +154,17 @@ func metadata(t *server.Training, set *offline.TrainingSet) map[string]string {
 		"lockstep.views": strings.Join(views, ","), "lockstep.clock": t.Clock.String(), "lockstep.log": set.Cut.Log,
 		"lockstep.seq": strconv.FormatUint(set.Cut.Seq, 10), "lockstep.generations": string(generations), "lockstep.rows": strconv.FormatUint(set.Rows, 10),
 	}
+	if refs := t.Plan.OnDemandRefs(); len(refs) > 0 {
+		meta["lockstep.ondemand"] = strings.Join(refs, ",")
+	}
 	if t.Plan.Service.Name != "" {
 		meta["lockstep.service"] = t.Plan.Service.String()
 	}
 	return meta
 }
 
-func writeSet(ctx context.Context, w io.Writer, format rowfile.Format, set *offline.TrainingSet, meta map[string]string) error {
-	out, err := rowfile.NewWriter(w, format, set.Fields, meta)
-	if err != nil {
-		return err
-	}
-	for b, err := range set.Batches(ctx) {
+func writeSet(out *rowfile.Writer, batches iter.Seq2[*feature.Batch, error]) error {
+	for b, err := range batches {
 		if err != nil {
 			return fmt.Errorf("make the training set: %w", err)
 		}

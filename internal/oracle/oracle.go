@@ -23,7 +23,8 @@ type Event struct {
 
 // Oracle is a list of events and the definitions they are read by. It is not safe for concurrent use.
 type Oracle struct {
-	Holds Condition // needed by windows with a condition
+	Holds   Condition // needed by windows with a condition
+	Formula Formula   // needed by on-demand features
 
 	catalog *feature.Catalog
 	events  []Event
@@ -147,8 +148,15 @@ func (o *Oracle) Lookup(l *feature.Lookup, clock feature.Clock, cut Cut) []featu
 		for i, f := range l.Plan.Keys {
 			request[f.Name] = l.Keys[i][row]
 		}
+		cell := func(it *feature.Item, index int) feature.Cell {
+			return o.cell(reading{it, request, l.At, clock, cut}, index)
+		}
 		for _, s := range l.Plan.Slots {
-			cells = append(cells, o.cell(reading{&l.Plan.Items[s.Item], request, l.At, clock, cut}, s.Feature))
+			if s.Item == feature.OnDemandItem {
+				cells = append(cells, o.derived(l, row, &l.Plan.Derived[s.Feature], cell))
+			} else {
+				cells = append(cells, cell(&l.Plan.Items[s.Item], s.Feature))
+			}
 		}
 	}
 	return cells
@@ -164,6 +172,10 @@ func (o *Oracle) Slack(l *feature.Lookup, clock feature.Clock, cut Cut) []float6
 			request[f.Name] = l.Keys[i][row]
 		}
 		for _, s := range l.Plan.Slots {
+			if s.Item == feature.OnDemandItem { // the histories' definitions have none
+				slack = append(slack, 0)
+				continue
+			}
 			item := &l.Plan.Items[s.Item]
 			slack = append(slack, o.slack(reading{item, request, l.At, clock, cut}, &item.View.Features[s.Feature]))
 		}
@@ -177,7 +189,7 @@ func (o *Oracle) with(asked []*feature.Batch, cut Cut) *Oracle {
 	if len(asked) == 0 {
 		return o
 	}
-	then := &Oracle{Holds: o.Holds, catalog: o.catalog}
+	then := &Oracle{Holds: o.Holds, Formula: o.Formula, catalog: o.catalog}
 	for _, e := range o.events {
 		if e.Covered <= uint64(cut) {
 			then.events = append(then.events, e)
@@ -194,10 +206,11 @@ func (o *Oracle) with(asked []*feature.Batch, cut Cut) *Oracle {
 	return then
 }
 
-// SpineRow is a row of a spine: its keys in the order of the plan's Keys, and its time.
+// SpineRow is a row of a spine: its keys in the order of the plan's Keys, its time, and inputs in the order of the plan's.
 type SpineRow struct {
-	Keys []feature.Value
-	At   feature.Time
+	Keys   []feature.Value
+	At     feature.Time
+	Inputs []feature.Value
 }
 
 // Train returns the cells of a training set: for every spine row, in order (S1), those of a read at its time; and
@@ -206,11 +219,13 @@ func (o *Oracle) Train(plan *feature.Plan, spine []SpineRow, clock feature.Clock
 	var cells []feature.Cell
 	var slack []float64
 	for _, r := range spine {
-		columns := make([][]feature.Value, len(r.Keys))
-		for i, v := range r.Keys {
-			columns[i] = []feature.Value{v}
+		l := &feature.Lookup{Plan: plan, At: r.At}
+		for _, v := range r.Keys {
+			l.Keys = append(l.Keys, []feature.Value{v})
 		}
-		l := &feature.Lookup{Plan: plan, Keys: columns, At: r.At}
+		for _, v := range r.Inputs {
+			l.Inputs = append(l.Inputs, []feature.Value{v})
+		}
 		cells, slack = append(cells, o.Lookup(l, clock, cut)...), append(slack, o.Slack(l, clock, cut)...)
 	}
 	return cells, slack

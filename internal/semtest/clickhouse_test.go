@@ -12,6 +12,7 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/chtest"
+	"github.com/lockstepfs/lockstep/internal/derive"
 	"github.com/lockstepfs/lockstep/internal/identity"
 	"github.com/lockstepfs/lockstep/internal/semtest"
 	"github.com/lockstepfs/lockstep/materialize"
@@ -218,7 +219,7 @@ func (e *clickhouseEngine) ReadAt(ctx context.Context, l *feature.Lookup, cut ui
 	if err != nil {
 		return nil, err
 	}
-	a, err := e.store.Lookup(ctx, l, e.cut(cut))
+	a, err := derive.Lookup(l, func(l *feature.Lookup) (*feature.Answer, error) { return e.store.Lookup(ctx, l, e.cut(cut)) })
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +233,7 @@ func (e *clickhouseEngine) Train(ctx context.Context, r semtest.Training) (out *
 	if err := e.settle(ctx); err != nil {
 		return nil, err
 	}
-	ask := offline.Training{Plan: r.Plan, KeysAll: r.Spine == nil, At: r.At, Clock: r.Clock, Cut: e.cut(r.Cut)}
+	ask := offline.Training{Plan: r.Plan.Base(), KeysAll: r.Spine == nil, At: r.At, Clock: r.Clock, Cut: e.cut(r.Cut)}
 	if r.Spine != nil {
 		ask.Fields, ask.TimeColumn, ask.Spine = r.Spine.Fields, r.Time, halves(r.Spine)
 	}
@@ -244,11 +245,15 @@ func (e *clickhouseEngine) Train(ctx context.Context, r semtest.Training) (out *
 	if set.Cut != ask.Cut {
 		return nil, fmt.Errorf("the training set is of cut %v, want %v", set.Cut, ask.Cut)
 	}
-	out = &feature.Batch{Fields: set.Fields, Columns: make([]feature.Column, len(set.Fields))}
-	for i, f := range set.Fields {
+	derived, err := derive.NewTraining(r.Plan, set.Fields)
+	if err != nil {
+		return nil, err
+	}
+	out = &feature.Batch{Fields: derived.Fields, Columns: make([]feature.Column, len(derived.Fields))}
+	for i, f := range derived.Fields {
 		out.Columns[i].Type = f.Type
 	}
-	for b, err := range set.Batches(ctx) {
+	for b, err := range derived.Batches(set.Batches(ctx)) {
 		if err != nil {
 			return nil, err
 		}

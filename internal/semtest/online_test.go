@@ -10,6 +10,7 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
+	"github.com/lockstepfs/lockstep/internal/derive"
 	"github.com/lockstepfs/lockstep/internal/eventlog"
 	"github.com/lockstepfs/lockstep/internal/identity"
 	"github.com/lockstepfs/lockstep/internal/semtest"
@@ -409,7 +410,7 @@ func (e *onlineEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cel
 	if err != nil {
 		return nil, err
 	}
-	a, err := e.store.Lookup(l)
+	a, err := derive.Lookup(l, e.store.Lookup)
 	if err != nil {
 		return nil, err
 	}

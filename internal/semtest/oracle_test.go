@@ -32,7 +32,7 @@ var oracleExecution = semtest.Execution{Name: "oracle", ForcesTaken: true, Open:
 
 func newOracle(c *feature.Catalog) *oracleEngine {
 	law := oracle.New(c)
-	law.Holds = semtest.Holds
+	law.Holds, law.Formula = semtest.Holds, semtest.Formula
 	return &oracleEngine{catalog: c, law: law}
 }
 
@@ -100,14 +100,19 @@ func (e *oracleEngine) Asked(m semtest.Message) (*feature.Batch, error) {
 	return admit(e.catalog.Source(m.Source), m)
 }
 
-func (e *oracleEngine) Read(_ context.Context, l *feature.Lookup) ([]feature.Cell, error) {
+func (e *oracleEngine) Read(ctx context.Context, l *feature.Lookup) ([]feature.Cell, error) {
 	if e.law.Below(l.Plan, l.At, oracle.Now) {
 		return nil, feature.ErrBelowFloor
 	}
-	return e.law.Lookup(l, feature.ClockEvent, oracle.Now), nil
+	return e.ReadAt(ctx, l, 0)
 }
 
 func (e *oracleEngine) ReadAt(_ context.Context, l *feature.Lookup, cut uint64) ([]feature.Cell, error) {
+	for i, f := range l.Plan.Inputs {
+		if l.Inputs[i] == nil {
+			return nil, bad(nil, f.Name, "the request does not bring it")
+		}
+	}
 	return e.law.Lookup(l, feature.ClockEvent, cutOf(cut)), nil
 }
 
@@ -153,6 +158,15 @@ func spineRows(r semtest.Training, spine *feature.Batch) ([]oracle.SpineRow, err
 		}
 	}
 	rows := make([]oracle.SpineRow, spine.Rows)
+	for _, in := range r.Plan.Inputs {
+		c := spine.Column(in.Name)
+		if c == nil || c.Type != in.Type {
+			return nil, bad(nil, in.Name, "the spine has no such input")
+		}
+		for i := range rows {
+			rows[i].Inputs = append(rows[i].Inputs, c.Value(i))
+		}
+	}
 	for _, k := range append(slices.Clone(r.Plan.Keys), feature.Field{Name: r.Time, Type: feature.Timestamp}) {
 		c := spine.Column(k.Name)
 		if c == nil {
@@ -202,13 +216,12 @@ func withFeatures(spine *feature.Batch, plan *feature.Plan, cells []feature.Cell
 		panic(fmt.Sprintf("%d cells for %d rows", len(cells), spine.Rows))
 	}
 	out := &feature.Batch{Fields: slices.Clone(spine.Fields), Columns: slices.Clone(spine.Columns), Rows: spine.Rows}
-	for i, s := range plan.Slots {
-		f := plan.Items[s.Item].View.Features[s.Feature]
-		c := feature.Column{Type: f.Type}
+	for i := range plan.Slots {
+		c := feature.Column{Type: plan.Type(i)}
 		for row := range spine.Rows {
 			c.Append(cells[row*n+i].Value)
 		}
-		out.Fields = append(out.Fields, feature.Field{Name: plan.Names[i], Type: f.Type})
+		out.Fields = append(out.Fields, feature.Field{Name: plan.Names[i], Type: c.Type})
 		out.Columns = append(out.Columns, c)
 	}
 	return out

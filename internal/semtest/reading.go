@@ -17,6 +17,7 @@ type reading struct {
 	cut   uint64
 	keys  [][]feature.Value // as in feature.Lookup
 	asked []*feature.Batch  // as in feature.Lookup
+	input [][]feature.Value // likewise
 	shown []string          // for each key what stands before its cells; nil for a key given inline
 }
 
@@ -36,10 +37,15 @@ func (r *reading) parseKeys(input string, inline map[string]string) error {
 			return err
 		}
 	}
-	for _, f := range r.plan.Keys {
+	keys := len(r.plan.Keys)
+	for place, f := range append(slices.Clip(r.plan.Keys), r.plan.Inputs...) {
 		at := slices.Index(header, f.Name)
-		if at < 0 {
+		if at < 0 && place < keys {
 			return feature.Errorf(feature.CodeInvalid, "key %s is missing", f.Name)
+		}
+		if at < 0 {
+			r.input = append(r.input, nil)
+			continue
 		}
 		column := make([]feature.Value, len(rows))
 		for i, row := range rows {
@@ -49,7 +55,11 @@ func (r *reading) parseKeys(input string, inline map[string]string) error {
 			}
 			column[i] = v
 		}
-		r.keys = append(r.keys, column)
+		if place < keys {
+			r.keys = append(r.keys, column)
+		} else {
+			r.input = append(r.input, column)
+		}
 	}
 	if input != "" {
 		for _, row := range rows {
@@ -86,7 +96,7 @@ func (r *reading) run(t *testing.T, engine Engine) (string, error) {
 }
 
 func (r *reading) cells(t *testing.T, engine Engine, at feature.Time) ([]feature.Cell, error) {
-	l := &feature.Lookup{Plan: r.plan, Keys: r.keys, At: at, Events: r.asked}
+	l := &feature.Lookup{Plan: r.plan, Keys: r.keys, Inputs: r.input, At: at, Events: r.asked}
 	replica, isReplica := engine.(Replica)
 	archive, isArchive := engine.(Archive)
 	if isReplica && r.path != feature.PathOffline && r.cut == 0 {

@@ -411,7 +411,7 @@ func (s *script) train(t *testing.T, d *datadriven.TestData) (string, error) {
 }
 
 // spineOf reads a spine: a table whose columns are keys of the plan and the time, which have their types unless
-// declared otherwise, and others, which are strings unless declared otherwise as name:type.
+// declared otherwise, as inputs of on-demand features do, and others, which are strings unless declared otherwise as name:type.
 func spineOf(text string, plan *feature.Plan, timeColumn string) (*feature.Batch, error) {
 	header, rows, err := splitTable(text)
 	if err != nil {
@@ -423,6 +423,9 @@ func spineOf(text string, plan *feature.Plan, timeColumn string) (*feature.Batch
 		f := feature.Field{Name: name, Type: feature.String}
 		if i := feature.FieldIndex(plan.Keys, name); i >= 0 {
 			f.Type = plan.Keys[i].Type
+		}
+		if i := feature.FieldIndex(plan.Inputs, name); i >= 0 {
+			f.Type = plan.Inputs[i].Type
 		}
 		if name == timeColumn {
 			f.Type = feature.Timestamp

@@ -134,3 +134,19 @@ func Run(t *testing.T, dir string, x Execution) {
 		t.Fatalf("no script in %s", dir)
 	}
 }
+
+// Formula is oracle.Formula: the value of an expression of an on-demand feature.
+func Formula(text string, read func(name string) (feature.Value, feature.Type)) feature.Value {
+	e, err := expr.Parse(text, func(name string) (feature.Type, bool) {
+		_, t := read(name)
+		return t, t != feature.Type{}
+	})
+	if err != nil {
+		panic(err) // the registry has taken it
+	}
+	row := make([]feature.Value, len(e.Names()))
+	for i, name := range e.Names() {
+		row[i], _ = read(name)
+	}
+	return e.Compile(e.Names())(row)
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/chtest"
+	"github.com/lockstepfs/lockstep/internal/derive"
 	"github.com/lockstepfs/lockstep/internal/eventlog"
 	"github.com/lockstepfs/lockstep/internal/gate"
 	"github.com/lockstepfs/lockstep/internal/identity"
@@ -243,7 +244,7 @@ func (e *streamEngine) Read(ctx context.Context, l *feature.Lookup) ([]feature.C
 	if err != nil {
 		return nil, err
 	}
-	a, err := e.present.Lookup(l)
+	a, err := derive.Lookup(l, e.present.Lookup)
 	if err != nil {
 		return nil, err
 	}

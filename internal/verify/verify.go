@@ -97,6 +97,8 @@ func Run(ctx context.Context, online Online, offline Offline, req Request, progr
 		}
 		req.At = []feature.Time{clock, floor + (clock-floor)/2}
 	}
+	whole := req.Plan
+	req.Plan = whole.Base()
 	report := &Report{}
 	for i, at := range req.At {
 		progress(Progress{Done: i, Total: len(req.At)})
@@ -109,9 +111,13 @@ func Run(ctx context.Context, online Online, offline Offline, req Request, progr
 			report.Empty = append(report.Empty, at)
 		}
 		for from := 0; from < lookup.Rows(); from += chunk {
-			if err := compare(ctx, online, offline, slice(lookup, from), report); err != nil {
+			part := slice(lookup, from)
+			on, off, err := read(ctx, online, offline, part)
+			if err != nil {
 				return nil, err
 			}
+			report.compare(part, on, off)
+			report.compareDerived(whole, part, on, off)
 		}
 	}
 	progress(Progress{Done: len(req.At), Total: len(req.At)})
@@ -127,39 +133,45 @@ func slice(l *feature.Lookup, from int) *feature.Lookup {
 	return part
 }
 
-func compare(ctx context.Context, online Online, offline Offline, l *feature.Lookup, report *Report) error {
-	on, err := online.LookupAtOnce(l)
-	if err != nil {
-		return fmt.Errorf("read online at %s: %w", l.At, err)
+// read asks both paths at one cut.
+func read(ctx context.Context, online Online, offline Offline, l *feature.Lookup) (on, off *feature.Answer, err error) {
+	if on, err = online.LookupAtOnce(l); err != nil {
+		return nil, nil, fmt.Errorf("read online at %s: %w", l.At, err)
 	}
-	if err := offline.Wait(ctx, on.Cut.Seq); err != nil {
-		return err
+	if err = offline.Wait(ctx, on.Cut.Seq); err != nil {
+		return nil, nil, err
 	}
-	off, err := offline.Lookup(ctx, l, on.Cut)
-	if err != nil {
-		return fmt.Errorf("read offline at %s: %w", l.At, err)
+	if off, err = offline.Lookup(ctx, l, on.Cut); err != nil {
+		return nil, nil, fmt.Errorf("read offline at %s: %w", l.At, err)
 	}
 	if len(on.Cells) != len(off.Cells) {
-		return fmt.Errorf("online answers %d values, offline %d", len(on.Cells), len(off.Cells))
+		return nil, nil, fmt.Errorf("online answers %d values, offline %d", len(on.Cells), len(off.Cells))
 	}
+	return on, off, nil
+}
+
+func (r *Report) compare(l *feature.Lookup, on, off *feature.Answer) {
 	width := len(l.Plan.Slots)
 	for i := range on.Cells {
-		report.Compared++
-		if informative(on.Cells[i]) {
-			report.Informative++
-		}
-		slot := l.Plan.Slots[i%width]
-		if same(&l.Plan.Items[slot.Item].View.Features[slot.Feature], on.Cells[i], off.Cells[i]) {
-			continue
-		}
-		report.Different++
-		if len(report.Differences) < maxDifferences {
-			report.Differences = append(report.Differences, Difference{
-				At: l.At, Key: key(l, i/width), Feature: l.Plan.Names[i%width], Online: on.Cells[i], Offline: off.Cells[i], Cut: on.Cut,
-			})
-		}
+		r.add(on.Cells[i], sameIn(l.Plan, i%width, on.Cells[i], off.Cells[i]), func() Difference {
+			return Difference{At: l.At, Key: key(l, i/width), Feature: l.Plan.Names[i%width], Online: on.Cells[i], Offline: off.Cells[i], Cut: on.Cut}
+		})
 	}
-	return nil
+}
+
+// add counts a compared value.
+func (r *Report) add(online feature.Cell, same bool, difference func() Difference) {
+	r.Compared++
+	if informative(online) {
+		r.Informative++
+	}
+	if same {
+		return
+	}
+	r.Different++
+	if len(r.Differences) < maxDifferences {
+		r.Differences = append(r.Differences, difference())
+	}
 }
 
 func key(l *feature.Lookup, row int) feature.Key {
@@ -172,6 +184,12 @@ func key(l *feature.Lookup, row int) feature.Key {
 
 // rounding is how far, relative to the greater, two float64 results of one window may lie apart (V3).
 const rounding = 1e-9
+
+// sameIn compares two cells of a column of a plan without on-demand features.
+func sameIn(p *feature.Plan, column int, a, b feature.Cell) bool {
+	slot := p.Slots[column]
+	return same(&p.Items[slot.Item].View.Features[slot.Feature], a, b)
+}
 
 func same(f *feature.Feature, a, b feature.Cell) bool {
 	if a.Status != b.Status || a.HasTime != b.HasTime || a.HasTime && a.EventTime != b.EventTime {
