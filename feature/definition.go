@@ -58,6 +58,8 @@ type Source struct {
 	ID    []string `json:"id,omitempty"`
 	Dedup Span     `json:"dedup,omitempty"` // rows of one id whose event times are at most so far apart are one event (E1)
 
+	Retention Span `json:"retention,omitempty"` // how long an event is kept from its event time on; 0: for ever (E4)
+
 	From *From `json:"from,omitempty"` // nil: its events are pushed and imported alone
 
 	Edition Edition `json:"edition,omitzero"` // that imports go into

@@ -39,9 +39,13 @@ func (s *Store) Ensure(ctx context.Context, src *feature.Source) error {
 				c.Plain, src.Name, have, c.Type)
 		}
 	}
+	r, err := s.retain(ctx, src, feature.Time(now()))
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sources[src.Name] = src
+	s.sources[src.Name], s.retains[src.Name] = src, r
 	return nil
 }
 

@@ -104,6 +104,9 @@ func (s *Store) lookupItem(ctx context.Context, l *feature.Lookup, item int, cut
 	if src == nil {
 		return nil, nil
 	}
+	if err := s.checkKept(it.View, src, l.At); err != nil {
+		return nil, err
+	}
 	asked, err := newAskedKeys(l, item)
 	if len(asked.keys) == 0 || err != nil {
 		return nil, err

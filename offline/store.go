@@ -24,6 +24,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	sources map[string]*feature.Source // those that Ensure saw
+	retains map[string]retained        // what their tables keep
 	latest  uint64                     // generation given out last
 	ties    map[string]bool            // answers of tied
 
@@ -47,7 +48,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, options: options, conn: newGuarded(conn, cfg), streams: semaphore.NewWeighted(int64(max(2, cfg.Connections-4))),
-		sources: map[string]*feature.Source{}, ties: map[string]bool{},
+		sources: map[string]*feature.Source{}, retains: map[string]retained{}, ties: map[string]bool{},
 	}
 	if err := s.dropLeftovers(ctx); err != nil {
 		conn.Close()

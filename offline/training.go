@@ -2,6 +2,7 @@ package offline
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -67,6 +68,9 @@ func (s *Store) Train(ctx context.Context, ask Training) (*TrainingSet, error) {
 	}
 	if set.spine, err = s.stage(ctx, &ask); err != nil {
 		return nil, err
+	}
+	if err := set.checkKept(ctx); err != nil {
+		return nil, errors.Join(err, set.Close())
 	}
 	set.Rows = set.spine.rows
 	set.Fields = slices.Clone(set.spine.fields)

@@ -101,6 +101,8 @@ type Source struct {
 	ID          []string     `json:"id,omitempty"`
 	Dedup       feature.Span `json:"dedup,omitempty"` // 0 without an ID
 
+	Retention feature.Span `json:"retention,omitempty"` // 0: for ever (E4)
+
 	From *feature.From `json:"from,omitempty"`
 	origin
 }

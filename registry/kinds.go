@@ -99,6 +99,7 @@ func (d *decoder) source(n *node) *Source {
 			s.ID = append(s.ID, column)
 		})},
 		member{name: "dedup", set: d.span(&dedup, 0)},
+		member{name: "retention", set: d.span(&s.Retention, feature.Day)},
 		member{name: "from", set: d.from(&s.From)},
 	))
 	if n.shape != shapeMap {

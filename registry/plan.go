@@ -97,6 +97,7 @@ func (r *record) plan(defs *Definitions, o Options, now time.Time) (*Plan, *reco
 		return nil, nil, err
 	}
 	p.checkEntities()
+	p.checkRetention()
 	if err := p.problems.err(feature.CodeConflict, "these changes cannot be made"); err != nil {
 		return nil, nil, err
 	}
@@ -313,6 +314,30 @@ func (r *record) names(kind Kind) []string {
 	r.alive(kind, func(o *object) { names = append(names, o.Name) })
 	slices.Sort(names)
 	return names
+}
+
+// checkRetention reports views that read further back than their source keeps events (rule E4).
+func (p *planner) checkRetention() {
+	p.next.alive(KindView, func(o *object) {
+		for _, of := range p.next.live(o) {
+			def, _ := of.Definition.(*View)
+			source := p.next.find(KindSource, def.Source)
+			if source == nil {
+				continue
+			}
+			s, _ := source.newest().Definition.(*Source)
+			v := p.next.build(def, of)
+			reach, bounded := v.Reach()
+			if s.Retention == 0 || bounded && reach <= s.Retention {
+				continue
+			}
+			if bounded {
+				p.problems.add(s.value("retention"), "source %s keeps its events for %s, and view %s reads up to %s back", s.Name, s.Retention, v.Ref(), reach)
+			} else {
+				p.problems.add(s.value("retention"), "source %s keeps its events for %s, and view %s reads events of all times: give its features of latest a ttl, and its windows a span", s.Name, s.Retention, v.Ref())
+			}
+		}
+	})
 }
 
 // checkEntities reports entities whose key changed while versions of views that were there before live on.

@@ -73,7 +73,7 @@ func buildSource(s *Source, of *version) *feature.Source {
 	return &feature.Source{
 		Name: s.Name, Version: of.Version, Columns: append([]feature.Field(nil), s.Columns...),
 		EventTime: s.EventTime, AvailableAt: s.AvailableAt, Tiebreak: s.Tiebreak, Deleted: s.Deleted, MaxFuture: s.MaxFuture,
-		ID: append([]string(nil), s.ID...), Dedup: s.Dedup, From: s.From, Edition: of.Edition,
+		ID: append([]string(nil), s.ID...), Dedup: s.Dedup, Retention: s.Retention, From: s.From, Edition: of.Edition,
 	}
 }
 

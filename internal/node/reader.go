@@ -38,6 +38,9 @@ func (n *Node) lookup(ctx context.Context, l brought, path feature.Path) (*featu
 		}
 		return n.lookupOffline(ctx, l, "")
 	}
+	if err := checkKept(l.Lookup, feature.Time(time.Now().UnixMicro())); err != nil {
+		return nil, err
+	}
 	err := n.applied(ctx, l.since)
 	var a *feature.Answer
 	if err == nil {
@@ -59,6 +62,25 @@ func (n *Node) lookup(ctx context.Context, l brought, path feature.Path) (*featu
 	default:
 		return nil, err
 	}
+}
+
+// checkKept refuses a read at an instant for which its sources do not keep their events (rule E4): a replica that was made
+// since does not have them either.
+func checkKept(l *feature.Lookup, now feature.Time) error {
+	if l.At >= now.Add(-feature.RetentionSlack) { // no view reads further back than its source keeps events
+		return nil
+	}
+	for i := range l.Plan.Items {
+		v := l.Plan.Items[i].View
+		src := l.Plan.Catalog.Source(v.Source)
+		if src == nil {
+			continue
+		}
+		if err := v.CheckKept(l.At, src.Kept(now)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (n *Node) lookupOffline(ctx context.Context, l brought, why string) (*feature.Answer, error) {
