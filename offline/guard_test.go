@@ -130,6 +130,16 @@ func TestMute(t *testing.T) {
 		t.Fatal(err)
 	}
 	silent.Store(true)
+	migrated := make(chan error, 1)
+	go func() { migrated <- s.Migrate(t.Context()) }()
+	select {
+	case err := <-migrated:
+		if err == nil {
+			t.Error("a migration that got no answer says that it is done")
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("a migration waits for an answer for ever")
+	}
 	eventually(t, "calls fail at once", func() bool {
 		begun := time.Now()
 		_, err := s.Watermark(t.Context())

@@ -81,7 +81,9 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Migrate brings the system tables to the newest version; see migrations.Up.
 func (s *Store) Migrate(ctx context.Context) error {
-	return failure("migrate", migrations.Up(ctx, clickhouse.OpenDB(s.options)))
+	options := *s.options
+	options.ReadTimeout = 4 * s.cfg.Patience // the library that migrates passes no context on
+	return failure("migrate", migrations.Up(ctx, clickhouse.OpenDB(&options)))
 }
 
 // staleAfter is the age from which a staged spine in a server's database is taken for a leftover: another process may be
