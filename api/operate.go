@@ -151,12 +151,12 @@ type VerifyResult struct {
 
 // Difference is a value in which the paths differ.
 type Difference struct {
-	Feature string                   `json:"feature"`
-	Keys    map[string]feature.Value `json:"keys"`
-	At      time.Time                `json:"at"`
-	Online  Cell                     `json:"online"`
-	Offline Cell                     `json:"offline"`
-	Events  json.RawMessage          `json:"events,omitempty" doc:"the events behind it"`
+	Feature   string                   `json:"feature"`
+	Keys      map[string]feature.Value `json:"keys"`
+	At        time.Time                `json:"at"`
+	Online    Cell                     `json:"online"`
+	Offline   Cell                     `json:"offline"`
+	Explained *Explained               `json:"explained,omitempty" doc:"of the first ten: the events behind it; left out if the paths agreed a moment later"`
 }
 
 // Cell is the answer for one feature and one key.

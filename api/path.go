@@ -8,6 +8,7 @@ import (
 // The paths. A name in braces stands for one path segment; Fill puts it in.
 const (
 	PathOnline          = "/v1/features/online"
+	PathExplain         = "/v1/features/explain"
 	PathHistorical      = "/v1/features/historical"
 	PathEvents          = "/v1/events/{source}"
 	PathImport          = "/v1/import/{source}"

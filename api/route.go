@@ -78,6 +78,11 @@ func dataRoutes() []Route {
 			Body:    OnlineRequest{}, Answer: OnlineResponse{},
 		},
 		{
+			Method: http.MethodPost, Path: PathExplain, Name: "explain", Scope: ScopeRead, Class: ClassOperate,
+			Summary: "Say what both paths make of one key at one instant, and of which events",
+			Body:    OnlineRequest{}, Answer: Explanation{},
+		},
+		{
 			Method: http.MethodPost, Path: PathHistorical, Name: "historical", Scope: ScopeRead, Class: ClassTrain, Audited: true,
 			Summary: "Make a training set from a spine in the request, a file, SQL or all keys",
 			Params:  trainingParams(), Body: TrainingRequest{}, Files: files,

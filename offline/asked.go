@@ -55,6 +55,7 @@ func (e *events) ask(src *feature.Source) {
 			asked = append(asked, strings.TrimPrefix(c.Default, "DEFAULT ")+" AS "+c.Name)
 		}
 	}
-	e.Table = fmt.Sprintf("(SELECT %s, _seq, _idx, _gen FROM %s WHERE _seq < {seq:UInt64} UNION ALL SELECT %s, {seq:UInt64} AS _seq, _idx, toUInt64(0) AS _gen FROM %s)",
-		strings.Join(stored, ", "), e.Table, strings.Join(asked, ", "), askedTable)
+	e.Table = fmt.Sprintf("(SELECT %s, _available_at, _row, _seq, _idx, _gen FROM %s WHERE _seq < {seq:UInt64} UNION ALL "+
+		"SELECT %s, %s AS _available_at, toUInt64(0) AS _row, {seq:UInt64} AS _seq, _idx, toUInt64(0) AS _gen FROM %s)",
+		strings.Join(stored, ", "), e.Table, strings.Join(asked, ", "), e.EventTime, askedTable)
 }

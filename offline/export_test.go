@@ -33,6 +33,9 @@ func Statements(src *feature.Source, v *feature.View, imported bool) (map[string
 	if err != nil {
 		return nil, err
 	}
+	explained, whole, asked := &keptQuery{view: v}, read(), read()
+	explained.selectAll(whole, src)
+	asked.ask(src)
 	out := map[string]string{"kept.sql": kept.sql}
 	for name, q := range map[string]struct {
 		template string
@@ -41,6 +44,8 @@ func Statements(src *feature.Source, v *feature.View, imported bool) (map[string
 		"events_create.sql":   {"events_create.sql", newTable(src)},
 		"lookup.sql":          {"lookup.sql", read()},
 		"lookup_events.sql":   {"lookup_events.sql", read()},
+		"lookup_asked.sql":    {"lookup.sql", asked},
+		"explain.sql":         {"explain.sql", whole},
 		"clock.sql":           {"clock.sql", read()},
 		"sample.sql":          {"sample.sql", read()},
 		"train.sql":           {"train.sql", training(false, false)},

@@ -66,10 +66,21 @@ type keptQuery struct {
 	types    []feature.Type
 }
 
-// newKeptQuery selects the view's inputs, then the tiebreak, then, where imported events are among them, all columns of
-// the source in order of name.
+// newKeptQuery reads what a replica keeps of the view.
 func newKeptQuery(e *events, src *feature.Source, v *feature.View) (*keptQuery, error) {
 	k := &keptQuery{view: v, placed: v.Windowed()}
+	k.selectAll(e, src)
+	sql, err := text("kept.sql", struct {
+		*events
+		Windowed, Latest bool
+	}{e, k.placed, slices.ContainsFunc(v.Features, func(f feature.Feature) bool { return f.Window == nil })})
+	k.sql = sql
+	return k, err
+}
+
+// selectAll makes the events' columns their inputs, then the tiebreak, then, where imported events are among them, all
+// columns of the source in order of name: what makes their whole positions.
+func (k *keptQuery) selectAll(e *events, src *feature.Source) {
 	k.selectPositions(e, src)
 	if slices.ContainsFunc(e.Generations, func(g uint64) bool { return g != 0 }) {
 		for _, i := range wire.ColumnOrder(src.Columns) {
@@ -78,12 +89,6 @@ func newKeptQuery(e *events, src *feature.Source, v *feature.View) (*keptQuery, 
 		}
 	}
 	k.types = e.types()
-	sql, err := text("kept.sql", struct {
-		*events
-		Windowed, Latest bool
-	}{e, k.placed, slices.ContainsFunc(v.Features, func(f feature.Feature) bool { return f.Window == nil })})
-	k.sql = sql
-	return k, err
 }
 
 // selectPositions makes the events' columns their inputs and then the tiebreak.

@@ -91,40 +91,14 @@ const keysTable = "_keys"
 
 // lookupItem returns what the read sees of each key, by the key's bytes.
 func (s *Store) lookupItem(ctx context.Context, l *feature.Lookup, item int, cut feature.Cut) (map[string]*seen, error) {
-	it := &l.Plan.Items[item]
-	hi := asof.Hi(l.At, it.View.Delay)
-	src, err := s.known(ctx, it.View.Source)
-	if err != nil || hi < feature.MinTime {
+	ctx, of, err := s.prepare(ctx, l, item, cut)
+	if len(of.keys) == 0 || err != nil {
 		return nil, err
 	}
-	events := l.EventsOf(it.View.Source)
-	if src == nil && events != nil {
-		return nil, feature.Errorf(feature.CodeUnavailable, "source %s, of which the request brings events, has not arrived here yet", it.View.Source)
-	}
-	if src == nil {
-		return nil, nil
-	}
-	if err := s.checkKept(it.View, src, l.At); err != nil {
-		return nil, err
-	}
-	asked, err := newAskedKeys(l, item)
-	if len(asked.keys) == 0 || err != nil {
-		return nil, err
-	}
-	tables := []*ext.Table{asked.table}
-	if events != nil {
-		t, err := newAskedEvents(src, events)
-		if err != nil {
-			return nil, err
-		}
-		tables = append(tables, t)
-	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithExternalTable(tables...), clickhouse.WithSettings(clickhouse.Settings{"readonly": 2}))
 	found := map[string]*seen{}
-	for _, key := range asked.keys {
+	for _, key := range of.keys {
 		found[key] = &seen{}
 	}
-	of := lookupOf{it, src, hi, cut, events != nil}
 	latest, windows := askedFeatures(l.Plan, item)
 	if len(latest) > 0 {
 		if err := s.lookupLatest(ctx, of, found); err != nil {
@@ -143,7 +117,42 @@ type lookupOf struct {
 	src  *feature.Source
 	hi   feature.Time
 	cut  feature.Cut
-	asks bool // the read brings events of the source
+	keys []string // distinct ones, as bytes; none if there is nothing to be seen
+	asks bool     // the read brings events of the source
+}
+
+// prepare prepares the read of an item: queries see its keys, and the events that it brings, in the context returned.
+func (s *Store) prepare(ctx context.Context, l *feature.Lookup, item int, cut feature.Cut) (context.Context, lookupOf, error) {
+	it := &l.Plan.Items[item]
+	events := l.EventsOf(it.View.Source)
+	of := lookupOf{item: it, hi: asof.Hi(l.At, it.View.Delay), cut: cut, asks: events != nil}
+	var err error
+	if of.src, err = s.known(ctx, it.View.Source); err != nil || of.hi < feature.MinTime {
+		return ctx, of, err
+	}
+	if of.src == nil && of.asks {
+		return ctx, of, feature.Errorf(feature.CodeUnavailable, "source %s, of which the request brings events, has not arrived here yet", it.View.Source)
+	}
+	if of.src == nil {
+		return ctx, of, nil
+	}
+	if err := s.checkKept(it.View, of.src, l.At); err != nil {
+		return ctx, of, err
+	}
+	asked, err := newAskedKeys(l, item)
+	if err != nil {
+		return ctx, of, err
+	}
+	tables := []*ext.Table{asked.table}
+	if of.asks {
+		t, err := newAskedEvents(of.src, events)
+		if err != nil {
+			return ctx, of, err
+		}
+		tables = append(tables, t)
+	}
+	of.keys = asked.keys
+	return clickhouse.Context(ctx, clickhouse.WithExternalTable(tables...), clickhouse.WithSettings(clickhouse.Settings{"readonly": 2})), of, nil
 }
 
 // lookupLatest finds the newest event of each key.

@@ -111,6 +111,11 @@ func (t *tiles) load(g *tiling, number int64, tile []agg.State) {
 
 // fold adds the tiles from a number on to the state of a measure.
 func (t *tiles) fold(into agg.State, measure int, from int64) {
+	t.each(from, func(_ int, x *tile) { into.Merge(x.states[measure]) })
+}
+
+// each visits the tiles from a number on, in the greatest blocks that they make.
+func (t *tiles) each(from int64, visit func(level int, x *tile)) {
 	for k, of := range t.levels {
 		end := (from>>tileFanoutBits + 1) << tileFanoutBits
 		if from&(1<<tileFanoutBits-1) == 0 {
@@ -119,7 +124,7 @@ func (t *tiles) fold(into agg.State, measure int, from int64) {
 		top := k == len(t.levels)-1
 		i := sort.Search(len(of), func(i int) bool { return of[i].number >= from })
 		for ; i < len(of) && (top || of[i].number < end); i++ {
-			into.Merge(of[i].states[measure])
+			visit(k, &of[i])
 		}
 		from = end >> tileFanoutBits
 	}

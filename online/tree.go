@@ -337,25 +337,38 @@ func (t *tree) fold(into agg.State, measure int, s span) {
 		m.addRange(into, t.leaves[s.a], s.i, s.j)
 		return
 	}
-	x, y := t.first+s.a, t.first+s.b+1
+	from, to, part := t.whole(s)
 	if s.i > 0 {
 		m.addRange(into, t.leaves[s.a], s.i, t.leaves[s.a].len())
-		x++
 	}
-	part := s.b == len(t.leaves)-1 || s.j < t.leaves[s.b].len()
-	if part {
-		y--
-	}
-	for x < y {
-		k := 0
-		for k+1 < len(t.levels) && x&(1<<((k+1)*fanoutBits)-1) == 0 && x+1<<((k+1)*fanoutBits) <= y {
-			k++
-		}
-		into.Merge(t.block(k, x>>(k*fanoutBits))[measure])
-		x += 1 << (k * fanoutBits)
-	}
+	t.blocks(from, to, func(level, number int) { into.Merge(t.block(level, number)[measure]) })
 	if part {
 		m.addRange(into, t.leaves[s.b], 0, s.j)
+	}
+}
+
+// whole returns the numbers of the leaves that s has all of, from up to, and without, to, and whether it has a part of the
+// one behind them.
+func (t *tree) whole(s span) (from, to int, part bool) {
+	from, to = t.first+s.a, t.first+s.b+1
+	if s.i > 0 {
+		from++
+	}
+	if part = s.b == len(t.leaves)-1 || s.j < t.leaves[s.b].len(); part {
+		to--
+	}
+	return from, to, part
+}
+
+// blocks visits the greatest blocks that leaves from up to, and without, to are made of.
+func (t *tree) blocks(from, to int, visit func(level, number int)) {
+	for from < to {
+		k := 0
+		for k+1 < len(t.levels) && from&(1<<((k+1)*fanoutBits)-1) == 0 && from+1<<((k+1)*fanoutBits) <= to {
+			k++
+		}
+		visit(k, from>>(k*fanoutBits))
+		from += 1 << (k * fanoutBits)
 	}
 }
 

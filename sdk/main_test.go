@@ -170,6 +170,10 @@ func (b *backend) work(progress func(api.Progress)) error {
 	return nil
 }
 
+func (b *backend) Explain(_ context.Context, l *feature.Lookup) (*api.Explanation, error) {
+	return &api.Explanation{At: l.At.Std(), Seq: 5, Features: []api.Explained{{Feature: l.Plan.Names[0], Events: []api.ExplainedEvent{{Value: feature.Int64Value(3), Online: true}}}}}, nil
+}
+
 func (b *backend) Import(_ context.Context, im *server.Import, progress func(api.Progress)) (*api.ImportResult, error) {
 	text, err := os.ReadFile(im.File)
 	if err != nil {

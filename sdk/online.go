@@ -63,24 +63,7 @@ func (v Vector) Cells() []feature.Cell { return v.cells }
 
 // Online reads features. Errors of the caller are feature.ErrInvalid and feature.ErrNotFound.
 func (c *Client) Online(ctx context.Context, req OnlineRequest) (*OnlineResponse, error) {
-	body := api.OnlineRequest{Service: req.Service, Features: req.Features, Entities: req.Entities, Request: req.Request, Path: req.Path}
-	if !req.At.IsZero() {
-		body.At = req.At.UTC().Format(time.RFC3339Nano)
-	}
-	for source, rows := range req.Events {
-		lines, err := encodeRows(rows)
-		if err != nil {
-			return nil, fmt.Errorf("events of source %s: %w", source, err)
-		}
-		if body.Events == nil {
-			body.Events = map[string][]json.RawMessage{}
-		}
-		body.Events[source] = []json.RawMessage{}
-		for line := range bytes.Lines(lines) {
-			body.Events[source] = append(body.Events[source], line)
-		}
-	}
-	k, err := post(api.PathOnline, body)
+	k, err := req.call(api.PathOnline)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +88,42 @@ func (c *Client) Online(ctx context.Context, req OnlineRequest) (*OnlineResponse
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	return out, nil
+}
+
+// Explain says what both paths make of one key at one instant, and of which events; req.Path is left out.
+func (c *Client) Explain(ctx context.Context, req OnlineRequest) (*api.Explanation, error) {
+	k, err := req.call(api.PathExplain)
+	if err != nil {
+		return nil, err
+	}
+	k.repeat = true
+	out := new(api.Explanation)
+	if err := c.json(ctx, k, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// call posts the request to a path.
+func (r *OnlineRequest) call(path string) (call, error) {
+	body := api.OnlineRequest{Service: r.Service, Features: r.Features, Entities: r.Entities, Request: r.Request, Path: r.Path}
+	if !r.At.IsZero() {
+		body.At = r.At.UTC().Format(time.RFC3339Nano)
+	}
+	for source, rows := range r.Events {
+		lines, err := encodeRows(rows)
+		if err != nil {
+			return call{}, fmt.Errorf("events of source %s: %w", source, err)
+		}
+		if body.Events == nil {
+			body.Events = map[string][]json.RawMessage{}
+		}
+		body.Events[source] = []json.RawMessage{}
+		for line := range bytes.Lines(lines) {
+			body.Events[source] = append(body.Events[source], line)
+		}
+	}
+	return post(path, body)
 }
 
 // vectors makes typed values of an answer.

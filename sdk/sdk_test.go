@@ -38,8 +38,13 @@ func TestOnlineEvents(t *testing.T) {
 	if got := b.lookup.EventsOf("flights"); got == nil || got.Rows != 2 || got.Columns[0].Ints[1] != 4 {
 		t.Errorf("the events arrived as %+v, want two", got)
 	}
+	one := sdk.OnlineRequest{Service: req.Service, Entities: map[string]any{"airport": []string{"JFK"}, "gate": []int{1}}, Events: req.Events}
+	x, err := c.Explain(t.Context(), one)
+	if err != nil || x.Seq != 5 || len(x.Features) != 1 || x.Features[0].Events[0].Value.Int64() != 3 {
+		t.Errorf("an explanation: %+v, %v", x, err)
+	}
 	req.Events["flights"] = []any{event{3}, map[string]any{"door": 4}}
-	_, err := c.Online(t.Context(), req)
+	_, err = c.Online(t.Context(), req)
 	if e, ok := errors.AsType[*feature.Error](err); !ok || e.Code != feature.CodeInvalid || len(e.Details) != 1 || *e.Details[0].Row != 1 || e.Details[0].Field != "events.flights.gate" {
 		t.Errorf("a bad event: %v, want its row and column", err)
 	}

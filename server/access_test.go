@@ -15,7 +15,7 @@ import (
 // scopes is what each route must demand. It is written by hand, so that a route cannot get another scope, or come
 // without a decision, unnoticed.
 var scopes = map[string]string{
-	"POST /v1/features/online": "read", "POST /v1/features/historical": "read", "POST /v1/verify": "read",
+	"POST /v1/features/explain": "read", "POST /v1/features/online": "read", "POST /v1/features/historical": "read", "POST /v1/verify": "read",
 	"GET /v1/entities": "read", "GET /v1/entities/{name}": "read", "GET /v1/sources": "read", "GET /v1/sources/{name}": "read",
 	"GET /v1/views": "read", "GET /v1/views/{name}": "read", "GET /v1/services": "read", "GET /v1/services/{name}": "read",
 	"GET /v1/services/{name}/versions": "read", "GET /v1/registry": "read", "GET /v1/registry/schema": "read", "GET /v1/status": "read",

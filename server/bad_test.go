@@ -84,6 +84,8 @@ func badOnline() []bad {
 		{"an unknown input", post(`{` + ok + `,"request":{"x":[1]}}`), 400, "invalid: the request inputs cannot be taken | x: unknown input: expected none, these features need no inputs"},
 		{"inputs of another kind", post(`{` + ok + `,"request":[1]}`), 400, "invalid: field request: expected an object, got an array"},
 		{"an input of another kind", post(`{` + ok + `,"request":{"x":1}}`), 400, `invalid: field request: expected an array for input "x", got a number`},
+		{"an explanation of one path", request{path: api.PathExplain, body: `{` + ok + `,"path":"online"}`}, 400, "invalid: field path: an explanation is of both paths: leave it out"},
+		{"an explanation of two keys", request{path: api.PathExplain, body: `{"features":["departures.load"],"entities":{"airport":["JFK","LAX"]}}`}, 400, "invalid: field entities: expected one key to explain, got 2"},
 		{"events of nothing", post(`{` + ok + `,"events":{"trains":[{}]}}`), 400, `invalid: field events: nothing that is read is made from a source "trains": expected flights`},
 		{"events in an array", post(`{` + ok + `,"events":[{}]}`), 400, "invalid: field events: expected an object of sources with an array of rows each, got an array"},
 		{"one event", post(`{` + ok + `,"events":{"flights":{}}}`), 400, `invalid: field events: expected an array of rows for source "flights", got an object`},

@@ -238,6 +238,13 @@ func (p *parts) Materialize(ctx context.Context, _ *api.MaterializeRequest, prog
 	return &api.MaterializeResult{Seq: 3, Views: []api.MaterializedView{{View: "departures@2", Keys: 2}}}, p.worked(ctx, progress)
 }
 
+func (p *parts) Explain(_ context.Context, l *feature.Lookup) (*api.Explanation, error) {
+	value := feature.Int64Value(1)
+	return &api.Explanation{At: l.At.Std(), Keys: map[string]feature.Value{}, Features: []api.Explained{{
+		Feature: l.Plan.Names[0], Online: &api.Cell{}, Sums: []api.ExplainedSum{{Online: value, Offline: &value}}, Events: []api.ExplainedEvent{{Notes: []string{"late"}}},
+	}}}, nil
+}
+
 func (p *parts) Verify(ctx context.Context, v *server.Verification, progress func(api.Progress)) (*api.VerifyResult, error) {
 	return &api.VerifyResult{Compared: int64(len(v.At)), Informative: 1}, p.worked(ctx, progress)
 }

@@ -18,20 +18,29 @@ func (s *Server) online(c *gin.Context) error {
 	if s.cfg.Reader == nil {
 		return absent("answer reads")
 	}
-	body, err := s.readJSON(c)
+	req, err := s.parseOnline(c)
 	if err != nil {
 		return err
 	}
-	var req onlineRequest
+	return again(func() error { return s.onlineOnce(c, req) })
+}
+
+// parseOnline reads the body of a read.
+func (s *Server) parseOnline(c *gin.Context) (*onlineRequest, error) {
+	body, err := s.readJSON(c)
+	if err != nil {
+		return nil, err
+	}
+	req := &onlineRequest{}
 	if err := req.parse(body); err != nil {
-		return invalid(err)
+		return nil, invalid(err)
 	}
 	if !req.timed {
 		if req.at, err = feature.TimeOf(s.cfg.Now()); err != nil {
-			return fmt.Errorf("read the clock: %w", err)
+			return nil, fmt.Errorf("read the clock: %w", err)
 		}
 	}
-	return again(func() error { return s.onlineOnce(c, &req) })
+	return req, nil
 }
 
 // again reads, and reads again when the definitions changed meanwhile.
@@ -47,18 +56,8 @@ func again(read func() error) error {
 
 // onlineOnce answers req, all of it from the definitions that are served now.
 func (s *Server) onlineOnce(c *gin.Context, req *onlineRequest) error {
-	p, err := s.reads.plan(s.cfg.Serving(), req.service, req.features)
+	p, l, err := s.lookupOf(c, req)
 	if err != nil {
-		return err
-	}
-	l := &feature.Lookup{Plan: p.plan, At: req.at}
-	if l.Keys, err = req.keys(p.plan.Keys, s.cfg.Limits.Keys); err != nil {
-		return err
-	}
-	if l.Events, err = s.asked(c, p.plan, req.events); err != nil {
-		return err
-	}
-	if l.Inputs, err = req.inputs(p.plan.Inputs, s.cfg.Limits.Keys); err != nil {
 		return err
 	}
 	a, err := s.lookup(c, l, req.path)
@@ -67,6 +66,23 @@ func (s *Server) onlineOnce(c *gin.Context, req *onlineRequest) error {
 	}
 	s.answer(c, p, l, a)
 	return nil
+}
+
+// lookupOf returns what req asks for, from the definitions that are served now.
+func (s *Server) lookupOf(c *gin.Context, req *onlineRequest) (*compiled, *feature.Lookup, error) {
+	p, err := s.reads.plan(s.cfg.Serving(), req.service, req.features)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &feature.Lookup{Plan: p.plan, At: req.at}
+	if l.Keys, err = req.keys(p.plan.Keys, s.cfg.Limits.Keys); err != nil {
+		return nil, nil, err
+	}
+	if l.Inputs, err = req.inputs(p.plan.Inputs, s.cfg.Limits.Keys); err != nil {
+		return nil, nil, err
+	}
+	l.Events, err = s.asked(c, p.plan, req.events)
+	return p, l, err
 }
 
 // lookup charges for the answer and gets it.

@@ -46,6 +46,7 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 	doc := []byte(s.want(200, request{method: get, path: api.PathOpenAPI}))
 	calls := map[string]request{
 		api.PathOnline:          {path: online, body: `{"service":"delay_model","entities":{"airport":["JFK","LAX"],"destination":["SFO",null]}}`},
+		api.PathExplain:         {path: api.PathExplain, body: `{"features":["departures.load"],"entities":{"airport":["JFK"]}}`},
 		api.PathHistorical:      {path: train, body: trainBody},
 		api.PathEvents:          {path: events + "?partial=true", body: `[{},5]`},
 		api.PathImport:          {path: imports + "?format=csv", body: "x", header: media(api.MediaOctets)},

@@ -145,6 +145,8 @@ type Verifier interface {
 	// Verify returns a result when the comparison was made, also when values differ; Problem of the result then
 	// says so. progress may be called from any goroutine until then.
 	Verify(ctx context.Context, v *Verification, progress func(api.Progress)) (*api.VerifyResult, error)
+	// Explain says what both paths make of l, which has one row, and of which events.
+	Explain(ctx context.Context, l *feature.Lookup) (*api.Explanation, error)
 }
 
 // Verification asks for a comparison.

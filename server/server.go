@@ -102,6 +102,7 @@ type handler func(c *gin.Context) error
 func (s *Server) routes() map[string]handler {
 	return map[string]handler{
 		api.PathOnline:          s.online,
+		api.PathExplain:         s.explain,
 		api.PathHistorical:      s.historical,
 		api.PathEvents:          s.push,
 		api.PathImport:          s.importFile,

@@ -22,6 +22,7 @@ import (
 func (a *app) getCommand() *cobra.Command {
 	var at, path string
 	var events, request []string
+	var explain bool
 	cmd := &cobra.Command{
 		Use:   "get SERVICE key=value...",
 		Short: "Read features",
@@ -29,11 +30,15 @@ func (a *app) getCommand() *cobra.Command {
 On-demand features may need inputs: give each with --request.
 
 Events that are not in the log yet, such as the transaction to be scored, can be given with --event: they count for this
-read as if they were the newest in the log, and are not stored.`,
+read as if they were the newest in the log, and are not stored.
+
+With --explain both paths are read, and printed are for each feature its window, what the replica had summed up, and the
+events: which path has them, and which are late, missing, extra or duplicate.`,
 		Example: `  lockstep get purchase_model customer=7
   lockstep get purchase_model customer=7 --request amount=12.5 --request shop=12
   lockstep get last_purchase.amount,last_purchase.shop customer=7 --at 2026-03-01T12:00:00Z --path offline
-  lockstep get purchase_model customer=7 --event 'purchases={"customer":7,"ts":"2026-03-01T12:00:00Z","amount":12.5}'`,
+  lockstep get purchase_model customer=7 --event 'purchases={"customer":7,"ts":"2026-03-01T12:00:00Z","amount":12.5}'
+  lockstep get purchase_model customer=7 --explain`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := sdk.OnlineRequest{Entities: map[string]any{}, Request: map[string]any{}, Path: feature.Path(path)}
@@ -60,6 +65,13 @@ read as if they were the newest in the log, and are not stored.`,
 				req.At = t.Std()
 			}
 			return a.with(cmd.Context(), func(client *sdk.Client) error {
+				if explain {
+					x, err := client.Explain(cmd.Context(), req)
+					if err != nil {
+						return err
+					}
+					return a.printExplanation(x)
+				}
 				resp, err := client.Online(cmd.Context(), req)
 				if err != nil {
 					return err
@@ -72,6 +84,7 @@ read as if they were the newest in the log, and are not stored.`,
 	cmd.Flags().StringVar(&at, "at", "", "the instant of the read, RFC 3339 (default now)")
 	cmd.Flags().StringVar(&path, "path", "auto", "auto, online or offline")
 	cmd.Flags().StringArrayVar(&events, "event", nil, "event that counts for this read alone, SOURCE=JSON; may be repeated")
+	cmd.Flags().BoolVar(&explain, "explain", false, "say what both paths make of it, and of which events")
 	return cmd
 }
 
@@ -302,6 +315,11 @@ func (a *app) printVerification(r *api.VerifyResult) error {
 			}
 			slices.Sort(keys)
 			fmt.Fprintf(a.out, "%s %s at %s\n  online  %s\n  offline %s\n", d.Feature, strings.Join(keys, " "), d.At.Format(time.RFC3339Nano), cellText(d.Online), cellText(d.Offline))
+			if d.Explained != nil {
+				if err := writeExplained(a.out, d.Explained); err != nil {
+					return err
+				}
+			}
 		}
 		fmt.Fprintf(a.out, "compared %d values, %d informative, differences: %d\n", r.Compared, r.Informative, r.Different)
 	}

@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"offline":            {"feature", "internal/agg", "internal/breaker", "internal/asof", "internal/expr", "internal/wire", "migrations"},
 	"online":             {"feature", "internal/agg", "internal/asof", "internal/expr", "internal/wire"},
 	"materialize":        {"feature", "internal/asof", "internal/wire", "internal/eventlog", "internal/gate", "internal/rowfile", "internal/schedule"},
-	"internal/verify":    {"feature", "internal/derive"},
+	"internal/verify":    {"feature", "internal/agg", "internal/asof", "internal/derive"},
 	"server":             {"feature", "api", "internal/rowjson"},
 	"sdk":                {"feature", "api"},
 	"migrations":         {},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lockstepfs/lockstep/api"
 	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/asof"
 	"github.com/lockstepfs/lockstep/internal/gate"
 	"github.com/lockstepfs/lockstep/internal/rowfile"
 	"github.com/lockstepfs/lockstep/internal/verify"
@@ -176,6 +177,10 @@ func (b both) Lookup(ctx context.Context, l *feature.Lookup, cut feature.Cut) (*
 	return b.offline.Lookup(ctx, l, cut)
 }
 
+func (b both) Explain(ctx context.Context, l *feature.Lookup, cut feature.Cut) (*feature.Answer, []asof.Trace, error) {
+	return b.offline.Explain(ctx, l, cut)
+}
+
 func (b both) SampleKeys(ctx context.Context, p *feature.Plan, at feature.Time, n int, cut feature.Cut) ([][]feature.Value, error) {
 	return b.offline.SampleKeys(ctx, p, at, n, cut)
 }
@@ -205,7 +210,12 @@ func (n verifier) Verify(ctx context.Context, v *server.Verification, progress f
 		for i, k := range v.Plan.Keys {
 			keys[k.Name] = d.Key[i]
 		}
-		r.Differences = append(r.Differences, api.Difference{Feature: d.Feature, Keys: keys, At: d.At.Std(), Online: api.CellOf(d.Online), Offline: api.CellOf(d.Offline)})
+		out := api.Difference{Feature: d.Feature, Keys: keys, At: d.At.Std(), Online: api.CellOf(d.Online), Offline: api.CellOf(d.Offline)}
+		if d.Why != nil {
+			why := explained(d.Why)
+			out.Explained = &why
+		}
+		r.Differences = append(r.Differences, out)
 	}
 	if err := report.Check(); err != nil {
 		r.Problem = err.Error()

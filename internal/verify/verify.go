@@ -6,13 +6,17 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/asof"
 )
 
 // Online is the replica. It answers all rows at one cut.
 type Online interface {
 	LookupAtOnce(l *feature.Lookup) (*feature.Answer, error)
+	// Explain is LookupAtOnce of one row, with what each slot was made of.
+	Explain(l *feature.Lookup) (*feature.Answer, []asof.Trace, error)
 	// Instants returns the clock of the plan's views that is least, and the greatest of their floors.
 	Instants(p *feature.Plan) (clock, floor feature.Time, known bool)
 }
@@ -20,6 +24,8 @@ type Online interface {
 // Offline is the history.
 type Offline interface {
 	Lookup(ctx context.Context, l *feature.Lookup, cut feature.Cut) (*feature.Answer, error)
+	// Explain is Lookup of one row, with what each slot was made of.
+	Explain(ctx context.Context, l *feature.Lookup, cut feature.Cut) (*feature.Answer, []asof.Trace, error)
 	// SampleKeys returns up to n keys that have events at or before at: a column for each of the plan's keys.
 	SampleKeys(ctx context.Context, p *feature.Plan, at feature.Time, n int, cut feature.Cut) ([][]feature.Value, error)
 	// Wait returns when the history covers seq.
@@ -42,6 +48,7 @@ type Difference struct {
 	Online  feature.Cell
 	Offline feature.Cell
 	Cut     feature.Cut
+	Why     *Explained // of the first differences: what both paths made it of when it was found; nil if they agreed then
 }
 
 // Report is the outcome of a verification.
@@ -116,7 +123,11 @@ func Run(ctx context.Context, online Online, offline Offline, req Request, progr
 			if err != nil {
 				return nil, err
 			}
+			before := len(report.Differences)
 			report.compare(part, on, off)
+			if err := report.explain(ctx, online, offline, part.Plan, before); err != nil {
+				return nil, err
+			}
 			report.compareDerived(whole, part, on, off)
 		}
 	}
@@ -172,6 +183,25 @@ func (r *Report) add(online feature.Cell, same bool, difference func() Differenc
 	if len(r.Differences) < maxDifferences {
 		r.Differences = append(r.Differences, difference())
 	}
+}
+
+// explain says why of the first differences, those of p from number n on.
+func (r *Report) explain(ctx context.Context, online Online, offline Offline, p *feature.Plan, n int) error {
+	for ; n < min(len(r.Differences), maxExplained); n++ {
+		d := &r.Differences[n]
+		l := &feature.Lookup{Plan: p, At: d.At}
+		for _, v := range d.Key {
+			l.Keys = append(l.Keys, []feature.Value{v})
+		}
+		x, err := Explain(ctx, online, offline, l)
+		if err != nil {
+			return err
+		}
+		if e := &x.Features[slices.Index(p.Names, d.Feature)]; e.Differs {
+			d.Why = e
+		}
+	}
+	return nil
 }
 
 func key(l *feature.Lookup, row int) feature.Key {

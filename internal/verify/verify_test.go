@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lockstepfs/lockstep/feature"
+	"github.com/lockstepfs/lockstep/internal/asof"
 	"github.com/lockstepfs/lockstep/internal/verify"
 )
 
@@ -70,8 +71,18 @@ func (w replica) LookupAtOnce(l *feature.Lookup) (*feature.Answer, error) {
 	return w.answer(l, true), nil
 }
 
+func (w replica) Explain(l *feature.Lookup) (*feature.Answer, []asof.Trace, error) {
+	a, err := w.LookupAtOnce(l)
+	return a, make([]asof.Trace, 2), err
+}
+
 func (w replica) Instants(*feature.Plan) (at, from feature.Time, known bool) {
 	return clock, floor, !w.unknown
+}
+
+func (w history) Explain(ctx context.Context, l *feature.Lookup, cut feature.Cut) (*feature.Answer, []asof.Trace, error) {
+	a, err := w.Lookup(ctx, l, cut)
+	return a, make([]asof.Trace, 2), err
 }
 
 func (w history) Lookup(_ context.Context, l *feature.Lookup, cut feature.Cut) (*feature.Answer, error) {
@@ -163,6 +174,12 @@ func TestFindsAPlantedDifference(t *testing.T) {
 			r, err := run(t, &world{keys: 700, planted: map[int64]feature.Cell{607: bad, 7: bad}}, verify.Request{At: []feature.Time{clock}, Sample: 100})
 			if err != nil {
 				t.Fatal(err)
+			}
+			for i := range r.Differences {
+				if why := r.Differences[i].Why; why == nil || why.Feature != "v.n" || !why.Differs {
+					t.Errorf("explained by %+v", why)
+				}
+				r.Differences[i].Why = nil
 			}
 			want := []verify.Difference{{At: clock, Key: feature.Key{feature.Int64Value(7)}, Feature: "v.n", Online: bad, Offline: good, Cut: feature.Cut{Log: "log", Seq: seq}}}
 			if diff := cmp.Diff(want, r.Differences); diff != "" || r.Different != 1 {
