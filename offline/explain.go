@@ -66,7 +66,7 @@ type explained struct {
 
 // explainItem reads the newest events of the key in the view of an item, the newest first.
 func (s *Store) explainItem(ctx context.Context, l *feature.Lookup, item int, cut feature.Cut) ([]explained, error) {
-	ctx, of, err := s.prepare(ctx, l, item, cut)
+	ctx, of, err := s.prepare(ctx, l, item, lookupOf{cut: cut})
 	if len(of.keys) == 0 || err != nil {
 		return nil, err
 	}

@@ -184,11 +184,11 @@ const sparse = 20
 func (t *TrainingSet) newLatestStream(ctx context.Context, src *feature.Source, it *feature.Item) (*latestStream, error) {
 	s := t.store
 	inputs, column := latestInputs(it.View)
-	e, err := s.visible(ctx, src, readOf{edition: it.View.Edition.Number, cut: t.ask.Cut, keys: it.View.Keys, inputs: inputs})
+	e, err := s.visible(ctx, src, readOf{edition: it.View.Edition.Number, cut: t.ask.Cut, at: t.at, keys: it.View.Keys, inputs: inputs})
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.eventRows(ctx, src.Name)
+	rows, err := t.eventRows(ctx, src.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -18,9 +18,10 @@ func (s *Store) Lookup(ctx context.Context, l *feature.Lookup, cut feature.Cut) 
 	ctx, cancel := inTime(ctx, s.cfg.Patience)
 	defer cancel()
 	found := make([]map[string]*seen, len(l.Plan.Items))
+	at := generationsAt{}
 	for i := range l.Plan.Items {
 		var err error
-		if found[i], err = s.lookupItem(ctx, l, i, cut); err != nil {
+		if found[i], err = s.lookupItem(ctx, l, i, lookupOf{cut: cut, at: at}); err != nil {
 			return nil, err
 		}
 	}
@@ -90,8 +91,8 @@ func itemKeys(l *feature.Lookup) []func(row int) feature.Key {
 const keysTable = "_keys"
 
 // lookupItem returns what the read sees of each key, by the key's bytes.
-func (s *Store) lookupItem(ctx context.Context, l *feature.Lookup, item int, cut feature.Cut) (map[string]*seen, error) {
-	ctx, of, err := s.prepare(ctx, l, item, cut)
+func (s *Store) lookupItem(ctx context.Context, l *feature.Lookup, item int, of lookupOf) (map[string]*seen, error) {
+	ctx, of, err := s.prepare(ctx, l, item, of)
 	if len(of.keys) == 0 || err != nil {
 		return nil, err
 	}
@@ -118,14 +119,15 @@ type lookupOf struct {
 	hi   feature.Time
 	cut  feature.Cut
 	keys []string // distinct ones, as bytes; none if there is nothing to be seen
-	asks bool     // the read brings events of the source
+	at   generationsAt
+	asks bool // the read brings events of the source
 }
 
-// prepare prepares the read of an item: queries see its keys, and the events that it brings, in the context returned.
-func (s *Store) prepare(ctx context.Context, l *feature.Lookup, item int, cut feature.Cut) (context.Context, lookupOf, error) {
+// prepare prepares the read of an item at the cut of of: queries see its keys, and the events that it brings, in the context returned.
+func (s *Store) prepare(ctx context.Context, l *feature.Lookup, item int, of lookupOf) (context.Context, lookupOf, error) {
 	it := &l.Plan.Items[item]
 	events := l.EventsOf(it.View.Source)
-	of := lookupOf{item: it, hi: asof.Hi(l.At, it.View.Delay), cut: cut, asks: events != nil}
+	of.item, of.hi, of.asks = it, asof.Hi(l.At, it.View.Delay), events != nil
 	var err error
 	if of.src, err = s.known(ctx, it.View.Source); err != nil || of.hi < feature.MinTime {
 		return ctx, of, err
@@ -200,7 +202,7 @@ func (s *Store) lookupWindows(ctx context.Context, l lookupOf, features []int, f
 // lookupQuery finds events of the keys asked for, with their positions.
 func (s *Store) lookupQuery(ctx context.Context, l lookupOf, name string, inputs []feature.Input) (*keptQuery, error) {
 	v := l.item.View
-	e, err := s.visible(ctx, l.src, readOf{edition: v.Edition.Number, cut: l.cut, keys: v.Keys, inputs: inputs})
+	e, err := s.visible(ctx, l.src, readOf{edition: v.Edition.Number, cut: l.cut, at: l.at, keys: v.Keys, inputs: inputs})
 	if err != nil {
 		return nil, err
 	}

@@ -31,13 +31,17 @@ func (s *Store) Stats(ctx context.Context) ([]SourceStats, error) {
 	return all, err
 }
 
-// eventRows is the number of rows of a source's event table.
-func (s *Store) eventRows(ctx context.Context, source string) (uint64, error) {
-	all, err := s.Stats(ctx)
-	for _, one := range all {
-		if one.Source == source {
-			return one.Rows, err
+// eventRows is the number of rows of a source's event table when the set was begun.
+func (t *TrainingSet) eventRows(ctx context.Context, source string) (uint64, error) {
+	if t.rows == nil {
+		all, err := t.store.Stats(ctx)
+		if err != nil {
+			return 0, err
+		}
+		t.rows = map[string]uint64{}
+		for _, one := range all {
+			t.rows[one.Source] = one.Rows
 		}
 	}
-	return 0, err
+	return t.rows[source], nil
 }

@@ -37,6 +37,8 @@ type TrainingSet struct {
 	store *Store
 	ask   Training
 	spine *spine
+	at    generationsAt
+	rows  map[string]uint64 // of event tables, by source
 }
 
 // timeColumns are the names that a spine's time column has when none is given.
@@ -56,13 +58,13 @@ func (s *Store) Train(ctx context.Context, ask Training) (*TrainingSet, error) {
 		return nil, err
 	}
 	ask.Cut = cut
-	set := &TrainingSet{Cut: cut, Generations: map[string][]uint64{}, store: s, ask: ask}
+	set := &TrainingSet{Cut: cut, Generations: map[string][]uint64{}, store: s, ask: ask, at: generationsAt{}}
 	for _, it := range ask.Plan.Items {
-		generations, err := s.generations(ctx, it.View.Source, cut.Seq, it.View.Edition.Number)
+		generations, err := s.generationsOf(ctx, set.at, editionOf{it.View.Source, it.View.Edition.Number}, cut)
 		if err != nil {
 			return nil, err
 		}
-		generations = append(generations, set.Generations[it.View.Source]...) // of two views they may be of two editions
+		generations = append(slices.Clone(generations), set.Generations[it.View.Source]...) // of two views they may be of two editions
 		slices.Sort(generations)
 		set.Generations[it.View.Source] = slices.Compact(generations)
 	}

@@ -35,6 +35,27 @@ func (s *Store) generations(ctx context.Context, source string, seq, edition uin
 	return generations, failure("read the generations of "+source, err)
 }
 
+// generationsAt remembers the generations of sources at one cut while an answer is made from it.
+type generationsAt map[editionOf][]uint64
+
+// editionOf is an edition of a source.
+type editionOf struct {
+	source  string
+	edition uint64
+}
+
+// generationsOf reads the generations of an edition that are visible at the cut, once.
+func (s *Store) generationsOf(ctx context.Context, at generationsAt, of editionOf, cut feature.Cut) ([]uint64, error) {
+	if known, ok := at[of]; ok {
+		return known, nil
+	}
+	generations, err := s.generations(ctx, of.source, cut.Seq, of.edition)
+	if err == nil && at != nil {
+		at[of] = generations
+	}
+	return generations, err
+}
+
 // events is how a query reads the events of a source that are visible at a cut, for a view or a role of one. Its strings
 // are SQL; all aliases that queries give begin with an underscore, which no column of a source does.
 type events struct {
@@ -216,7 +237,8 @@ func (e *events) at(seq uint64, generations []uint64) {
 type readOf struct {
 	edition    uint64 // of the imported events; allEditions for all
 	cut        feature.Cut
-	generation uint64 // only this one; 0 for all that are visible
+	at         generationsAt // those known at the cut; may be nil
+	generation uint64        // only this one; 0 for all that are visible
 	keys       []string
 	inputs     []feature.Input
 }
@@ -226,7 +248,7 @@ func (s *Store) visible(ctx context.Context, src *feature.Source, r readOf) (*ev
 	generations := []uint64{r.generation}
 	if r.generation == 0 {
 		var err error
-		if generations, err = s.generations(ctx, src.Name, r.cut.Seq, r.edition); err != nil {
+		if generations, err = s.generationsOf(ctx, r.at, editionOf{src.Name, r.edition}, r.cut); err != nil {
 			return nil, err
 		}
 	}

@@ -35,6 +35,7 @@ type windowAsk struct {
 	item        *feature.Item
 	features    []int // of the item's view; those without a window are passed over
 	cut         feature.Cut
+	at          generationsAt
 	first, last feature.Time // read times
 	spine       string       // quoted table of row numbers, instants and keys
 	keys        []spineKey
@@ -48,7 +49,7 @@ func (s *Store) windowQuery(ctx context.Context, src *feature.Source, ask window
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.visible(ctx, src, readOf{edition: v.Edition.Number, cut: ask.cut, keys: v.Keys, inputs: p.inputs()})
+	e, err := s.visible(ctx, src, readOf{edition: v.Edition.Number, cut: ask.cut, at: ask.at, keys: v.Keys, inputs: p.inputs()})
 	if err != nil {
 		return nil, err
 	}

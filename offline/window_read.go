@@ -23,12 +23,12 @@ func (t *TrainingSet) newWindowStream(ctx context.Context, src *feature.Source, 
 	if src == nil {
 		return &windowStream{view: it.View}, nil
 	}
-	rows, err := t.store.eventRows(ctx, src.Name)
+	rows, err := t.eventRows(ctx, src.Name)
 	if err != nil {
 		return nil, err
 	}
 	q, err := t.store.windowQuery(ctx, src, windowAsk{
-		item: it, features: features, cut: t.ask.Cut, first: t.spine.first, last: t.spine.last,
+		item: it, features: features, cut: t.ask.Cut, at: t.at, first: t.spine.first, last: t.spine.last,
 		spine: quote(t.spine.table), keys: t.spineKeys(it), onlyKeys: rows > sparse*t.spine.rows,
 	})
 	if err != nil {

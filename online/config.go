@@ -20,7 +20,7 @@ type Config struct {
 	Logger        *slog.Logger  // default: discard
 	FS            vfs.FS        // file system of Dir; default the operating system's, or memory without Dir
 
-	leaf int // how many events a leaf takes; default leafEvents
+	LeafEvents int // how many events of a key lie in a leaf of its tree; default 128. Tests have few events
 }
 
 func (c Config) withDefaults() Config {
@@ -28,7 +28,7 @@ func (c Config) withDefaults() Config {
 	c.DirtyBytes = cmp.Or(c.DirtyBytes, 256<<20)
 	c.StageBytes = cmp.Or(c.StageBytes, 128<<20)
 	c.FlushInterval = cmp.Or(c.FlushInterval, 5*time.Second)
-	c.leaf = cmp.Or(c.leaf, leafEvents)
+	c.LeafEvents = cmp.Or(c.LeafEvents, leafEvents)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -43,7 +43,7 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) validate() error {
-	if c.CacheBytes < 0 || c.DirtyBytes < 0 || c.StageBytes < 0 || c.FlushInterval < 0 {
+	if c.CacheBytes < 0 || c.DirtyBytes < 0 || c.StageBytes < 0 || c.FlushInterval < 0 || c.LeafEvents < 0 {
 		return feature.Errorf(feature.CodeInvalid, "replica: sizes and intervals must not be negative")
 	}
 	return nil

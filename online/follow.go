@@ -30,7 +30,7 @@ func (s *Store) Restart(cut feature.Cut) error {
 // anew returns an empty table for the view of t.
 func (s *Store) anew(t *table) *table {
 	s.nextID++
-	n, err := newTable(s.nextID-1, t.view, t.source, s.cfg.leaf)
+	n, err := newTable(s.nextID-1, t.view, t.source, s.cfg.LeafEvents)
 	if err != nil {
 		panic(err) // t was made of the same
 	}
@@ -125,7 +125,7 @@ func (s *Store) adopt(t *table, v *feature.View, src *feature.Source) (*table, e
 		return t, nil
 	}
 	if st, ok := s.stored[v.Ref()]; ok && st.record.Fingerprint == fingerprint(v, src) {
-		t, err := newTable(st.id, v, src, s.cfg.leaf)
+		t, err := newTable(st.id, v, src, s.cfg.LeafEvents)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +138,7 @@ func (s *Store) adopt(t *table, v *feature.View, src *feature.Source) (*table, e
 		return t, nil
 	}
 	s.nextID++
-	return newTable(s.nextID-1, v, src, s.cfg.leaf)
+	return newTable(s.nextID-1, v, src, s.cfg.LeafEvents)
 }
 
 // Rejoin forgets the state of a view, whose history is then to be merged anew (Follow returns it).

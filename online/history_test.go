@@ -55,7 +55,7 @@ func randomHistories(t *testing.T, all []*feature.View) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := rapid.Permutation(all).Draw(t, "views")
 		m := &machine{t: t, fs: vfs.NewCrashableMem(), truth: truthOf(all...), all: all, views: all[:1], now: 100}
-		m.cfg = online.SmallLeaves(online.Config{Dir: "replica", CacheBytes: 4096, DirtyBytes: 3000, StageBytes: 800})
+		m.cfg = online.Config{Dir: "replica", CacheBytes: 4096, DirtyBytes: 3000, StageBytes: 800, LeafEvents: 4}
 		if rapid.Bool().Draw(t, "roomy") {
 			m.cfg.CacheBytes, m.cfg.DirtyBytes = 1<<20, 1<<20
 		}

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { chtest.Main(m) }
 
-func TestClickHouse(t *testing.T) { testExecution(t, clickhouseExecution(t), 8) }
+func TestClickHouse(t *testing.T) { testExecution(t, clickhouseExecution(t), 60) }
 
 // clickhouseExecution keeps one database for all worlds and empties it between them.
 func clickhouseExecution(t *testing.T) semtest.Execution {

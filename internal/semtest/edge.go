@@ -8,12 +8,15 @@ import (
 
 // Share counts how much of what was read is hard: cells on an edge or on a tie.
 type Share struct {
+	Reads, HardReads   int // of one key at one instant each; hard if one of its cells is
 	Cells, Edges, Ties int
 	Hard               int // cells that are one or the other
 }
 
 // Add adds the cells of o.
 func (s *Share) Add(o Share) {
+	s.Reads += o.Reads
+	s.HardReads += o.HardReads
 	s.Cells += o.Cells
 	s.Edges += o.Edges
 	s.Ties += o.Ties
@@ -107,6 +110,10 @@ func shareOf(plan *feature.Plan, src *feature.Source, rows []map[string]feature.
 		if edge || count > 1 {
 			s.Hard++
 		}
+	}
+	s.Reads = 1
+	if s.Hard > 0 {
+		s.HardReads = 1
 	}
 	return s
 }

@@ -19,12 +19,14 @@ type History struct {
 	Steps       []Step
 }
 
-// Step is one thing that happens; one of the fields is set.
+// Step is one thing that happens: one of Push, Import, Read and Training.
 type Step struct {
 	Push     *Message
 	Import   *Message
 	Read     *feature.Lookup
 	Training *Training
+	Past     bool // of Read and Training: an archive is asked for what it was when the log was half as long
+	Offline  bool // of Read: an archive is asked too; all reads are rows of a training set besides
 
 	rows []map[string]feature.Value // of Push or Import, by column
 }
@@ -54,13 +56,15 @@ func DrawHistory(t *rapid.T) *History {
 			m, rows := w.drawMessage(t, label)
 			h.Steps = append(h.Steps, Step{Import: m, rows: rows})
 		case "read":
-			h.Steps = append(h.Steps, Step{Read: w.drawRead(t, label)})
+			h.Steps = append(h.Steps, w.drawRead(t, label))
 		}
 	}
 	for i := range 3 {
-		h.Steps = append(h.Steps, Step{Read: w.drawRead(t, fmt.Sprintf("last read %d", i))})
+		h.Steps = append(h.Steps, w.drawRead(t, fmt.Sprintf("last read %d", i)))
 	}
-	h.Steps = append(h.Steps, Step{Training: w.drawTraining(t)}, Step{Training: w.drawAllKeys(t, h.Catalog)})
+	for _, training := range []*Training{w.drawTraining(t, h.Steps), w.drawAllKeys(t, h.Catalog)} {
+		h.Steps = append(h.Steps, Step{Training: training, Past: rapid.Bool().Draw(t, "past")})
+	}
 	return h
 }
 
@@ -114,7 +118,7 @@ func (w *world) orNull(t *rapid.T, label string, v feature.Value) feature.Value 
 
 // drawRead draws a read of one to three keys, the first as a rule that of an event, at an instant that is likely an
 // edge for it.
-func (w *world) drawRead(t *rapid.T, label string) *feature.Lookup {
+func (w *world) drawRead(t *rapid.T, label string) Step {
 	asked := w.drawAsked(t, label)
 	defer func(rows []map[string]feature.Value) { w.rows = rows }(w.rows)
 	w.rows = slices.Concat(w.rows, asked, asked) // keys of these are likely asked for
@@ -139,7 +143,9 @@ func (w *world) drawRead(t *rapid.T, label string) *feature.Lookup {
 			l.Keys[k] = append(l.Keys[k], v)
 		}
 	}
-	return l
+	return Step{
+		Read: l, Past: rapid.Bool().Draw(t, label+" past"), Offline: len(asked) > 0 || rapid.IntRange(0, 3).Draw(t, label+" offline") == 3,
+	}
 }
 
 // drawAsked draws up to three events for every third read to bring (D4), some of them such as there are.
@@ -220,7 +226,8 @@ func (w *world) drawEdge(t *rapid.T, label string) (row map[string]feature.Value
 	return row, clamp(at + feature.Time(rapid.SampledFrom([]int{0, 0, 1, -1}).Draw(t, label+" off")))
 }
 
-func (w *world) drawTraining(t *rapid.T) *Training {
+// drawTraining draws a training set whose spine has rows of its own, and what the steps read.
+func (w *world) drawTraining(t *rapid.T, steps []Step) *Training {
 	r := &Training{Plan: w.plan, Time: "spine_time", Spine: &feature.Batch{}}
 	if rapid.Bool().Draw(t, "available") {
 		r.Clock = feature.ClockAvailable
@@ -234,6 +241,18 @@ func (w *world) drawTraining(t *rapid.T) *Training {
 		label := fmt.Sprintf("spine %d", i)
 		of, at := w.drawEdge(t, label)
 		r.Spine.Append(append(w.drawKey(t, label, of), feature.TimestampValue(at), feature.Int64Value(int64(i))))
+	}
+	for i, s := range steps {
+		if s.Read == nil {
+			continue
+		}
+		for row := range s.Read.Rows() {
+			var values []feature.Value
+			for _, k := range s.Read.Keys {
+				values = append(values, k[row])
+			}
+			r.Spine.Append(append(values, feature.TimestampValue(s.Read.At), feature.Int64Value(int64(-i))))
+		}
 	}
 	return r
 }

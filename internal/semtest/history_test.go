@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"os"
 	"strconv"
 	"testing"
 
@@ -15,11 +16,22 @@ import (
 	"github.com/lockstepfs/lockstep/internal/semtest"
 )
 
+// mostHistories is how many random histories an execution runs that is quick.
+const mostHistories = 300
+
 // leastShare is the least percentage of cells that must lie on an edge or a tie.
 const leastShare = 20
 
-// testHistories compares an execution with the oracle on n random histories, or as many as -rapid.checks says.
+// testHistories compares an execution with the oracle on n random histories, or as many as -rapid.checks says. In the long
+// mode LOCKSTEP_HISTORIES says how many those are that run the most of them; the others run their share.
 func testHistories(t *testing.T, x semtest.Execution, n int) {
+	if long := os.Getenv("LOCKSTEP_HISTORIES"); long != "" {
+		most, err := strconv.Atoi(long)
+		if err != nil {
+			t.Fatalf("LOCKSTEP_HISTORIES: %v", err)
+		}
+		n = max(1, n*most/mostHistories)
+	}
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
 		if err := f.Value.Set(strconv.Itoa(n)); err != nil {
 			t.Fatal(err)
@@ -39,8 +51,8 @@ func testHistories(t *testing.T, x semtest.Execution, n int) {
 		answered += c.answered
 		copied += c.copied
 	})
-	t.Logf("%s: %d cells, %.1f %% hard (%d on an edge, %d on a tie); %d reads answered, %d below the floor; %d copies left out",
-		x.Name, total.Cells, total.Percent(), total.Edges, total.Ties, answered, refused, copied)
+	t.Logf("%s: %d reads and training rows, %d of them on an edge or a tie; %d cells, %.1f %% of them (%d on an edge, %d on a tie); %d reads answered, %d below the floor; %d copies left out",
+		x.Name, total.Reads, total.HardReads, total.Cells, total.Percent(), total.Edges, total.Ties, answered, refused, copied)
 	if total.Percent() < leastShare {
 		t.Errorf("%.1f %% of the cells are on an edge or a tie, want at least %d %%", total.Percent(), leastShare)
 	}
@@ -78,9 +90,9 @@ func (c *comparison) step(t *testing.T, s semtest.Step) error {
 	case s.Import != nil:
 		return c.load(t, s.Import)
 	case s.Read != nil:
-		return c.read(t, s.Read)
+		return c.read(t, s)
 	default:
-		return c.train(t, *s.Training)
+		return c.train(t, *s.Training, s.Past)
 	}
 }
 
@@ -123,7 +135,8 @@ func (c *comparison) copies(got semtest.Receipt, want oracle.Copies) error {
 	return nil
 }
 
-func (c *comparison) read(t *testing.T, l *feature.Lookup) error {
+func (c *comparison) read(t *testing.T, s semtest.Step) error {
+	l := s.Read
 	if replica, ok := c.engine.(semtest.Replica); ok {
 		cells, err := replica.Read(t.Context(), l)
 		below := feature.CodeOf(err) == feature.CodeBelowFloor
@@ -141,25 +154,30 @@ func (c *comparison) read(t *testing.T, l *feature.Lookup) error {
 			}
 		}
 	}
-	if archive, ok := c.engine.(semtest.Archive); ok {
-		// Now, and as it was one entry of the log before.
-		for _, cut := range []uint64{0, c.seq / 2} {
-			l := l
-			if cut != 0 && len(l.Events) > 0 && len(c.catalog.Source(l.Events[0].Source).ID) > 0 {
-				then := *l // nobody knows the ids of then
-				then.Events, l = nil, &then
-			}
-			cells, err := archive.ReadAt(t.Context(), l, cut)
-			if err != nil {
-				return fmt.Errorf("read at cut %d: %w", cut, err)
-			}
-			c.answered++
-			if err := c.compare(l, cells, cutOf(cut)); err != nil {
-				return fmt.Errorf("offline at cut %d: %w", cut, err)
-			}
+	if archive, ok := c.engine.(semtest.Archive); ok && s.Offline {
+		cut := c.cut(s.Past)
+		if cut != 0 && len(l.Events) > 0 && len(c.catalog.Source(l.Events[0].Source).ID) > 0 {
+			then := *l // nobody knows the ids of then
+			then.Events, l = nil, &then
+		}
+		cells, err := archive.ReadAt(t.Context(), l, cut)
+		if err != nil {
+			return fmt.Errorf("read at cut %d: %w", cut, err)
+		}
+		c.answered++
+		if err := c.compare(l, cells, cutOf(cut)); err != nil {
+			return fmt.Errorf("offline at cut %d: %w", cut, err)
 		}
 	}
 	return nil
+}
+
+// cut is the state to ask an archive for.
+func (c *comparison) cut(past bool) uint64 {
+	if past {
+		return c.seq / 2 // 0 is now too
+	}
+	return 0
 }
 
 func (c *comparison) compare(l *feature.Lookup, got []feature.Cell, cut oracle.Cut) error {
@@ -196,25 +214,23 @@ func show(c feature.Cell) string {
 	return s
 }
 
-func (c *comparison) train(t *testing.T, r semtest.Training) error {
+func (c *comparison) train(t *testing.T, r semtest.Training, past bool) error {
 	archive, ok := c.engine.(semtest.Archive)
 	if !ok {
 		return nil
 	}
 	reference := &oracleEngine{catalog: c.catalog, law: c.law}
-	for _, cut := range []uint64{0, c.seq / 2} {
-		r.Cut = cut
-		got, err := archive.Train(t.Context(), r)
-		if err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		want, slack, err := reference.train(r)
-		if err != nil {
-			return err
-		}
-		if err := compareSets(got, want, slack); err != nil {
-			return fmt.Errorf("training set at cut %d with the %s clock: %w", cut, r.Clock, err)
-		}
+	r.Cut = c.cut(past)
+	got, err := archive.Train(t.Context(), r)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	want, slack, err := reference.train(r)
+	if err != nil {
+		return err
+	}
+	if err := compareSets(got, want, slack); err != nil {
+		return fmt.Errorf("training set at cut %d with the %s clock: %w", r.Cut, r.Clock, err)
 	}
 	return nil
 }

@@ -32,9 +32,9 @@ const (
 func TestOnline(t *testing.T) {
 	for _, m := range []mode{inMemory, flushed, restarted, joined} {
 		t.Run(string(m), func(t *testing.T) {
-			n := 150
+			n := mostHistories
 			if m == restarted {
-				n = 30 // on a real disk
+				n /= 10 // on a real disk
 			}
 			testExecution(t, onlineExecution(m), n)
 		})
@@ -118,7 +118,7 @@ func (e *onlineEngine) Change(_ context.Context, c *feature.Catalog) error {
 }
 
 func (e *onlineEngine) open() (err error) {
-	e.store, err = online.Open(online.Config{Dir: e.dir, CacheBytes: 1 << 20})
+	e.store, err = online.Open(online.Config{Dir: e.dir, CacheBytes: 1 << 20, LeafEvents: 3})
 	return err
 }
 

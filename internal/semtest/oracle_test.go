@@ -24,7 +24,7 @@ func testExecution(t *testing.T, x semtest.Execution, n int) {
 }
 
 // The oracle agrees with itself on histories; that test shows that they can be drawn and how hard they are.
-func TestOracle(t *testing.T) { testExecution(t, oracleExecution, 300) }
+func TestOracle(t *testing.T) { testExecution(t, oracleExecution, mostHistories) }
 
 var oracleExecution = semtest.Execution{Name: "oracle", ForcesTaken: true, Open: func(_ context.Context, c *feature.Catalog) (semtest.Engine, error) {
 	return newOracle(c), nil
