@@ -55,6 +55,8 @@ type ViewStatus struct {
 	Clock *time.Time `json:"clock,omitempty" doc:"the view's clock (rule C4)"`
 	Floor *time.Time `json:"floor,omitempty" doc:"the earliest instant at which the replica answers"`
 	Keys  int64      `json:"keys,omitempty"`
+
+	StateBytes int64 `json:"state_bytes,omitempty" doc:"what its states take on the replica's disk, as of the last flush: for up to 10,000 rows what they are, else what the files are"`
 }
 
 // IdentityStatus counts the copies of events of a source that were left out (rule E1): those pushed through this

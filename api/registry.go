@@ -12,6 +12,7 @@ type RegistryRequest struct {
 	Files   map[string]string `json:"files" doc:"the YAML files by name"`
 	Upgrade []string          `json:"upgrade,omitempty" doc:"services to move to the newest versions of their views (rule G1)"`
 	Delete  []string          `json:"delete,omitempty" doc:"names to delete, such as view/departures"`
+	Yes     bool              `json:"yes,omitempty" doc:"make views even if they are estimated to need more state than state_budget allows; plan ignores it"`
 }
 
 // RollbackRequest asks to make an earlier version of a service its newest again.

@@ -50,6 +50,31 @@ type PlanChange struct {
 	From   int      `json:"from,omitempty"` // newest version before; 0 if there was none
 	To     int      `json:"to,omitempty"`   // newest version after; 0 if deleted
 	Notes  []string `json:"notes,omitempty"`
+	// State is what a new version of a view will take, where whoever planned could tell.
+	State *StateEstimate `json:"state,omitempty"`
+}
+
+// StateEstimate is about what a view takes on the disk of every replica, before compression.
+type StateEstimate struct {
+	Keys  uint64 `json:"keys"`
+	Bytes int64  `json:"bytes"`
+}
+
+// String returns the estimate in words.
+func (s *StateEstimate) String() string {
+	return fmt.Sprintf("about %s of state in every replica, for %d keys", size(s.Bytes), s.Keys)
+}
+
+// size writes bytes with a unit.
+func size(n int64) string {
+	x, unit := float64(n), "B"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if x < 1024 {
+			break
+		}
+		x, unit = x/1024, next
+	}
+	return fmt.Sprintf("%.3g %s", x, unit)
 }
 
 // Changed reports whether applying the plan changes the registry.

@@ -20,6 +20,9 @@ func (p *Plan) String() string {
 		for _, note := range c.Notes {
 			b.WriteString("      " + note + "\n")
 		}
+		if c.State != nil {
+			b.WriteString("      " + c.State.String() + "\n")
+		}
 	}
 	if !p.Changed() {
 		fmt.Fprintf(&b, "Nothing to change; %d unchanged.\n", counts[Unchanged])

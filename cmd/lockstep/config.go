@@ -48,10 +48,11 @@ type config struct {
 	LogBytes        int64  `koanf:"log_bytes" flag:"serving" doc:"most bytes of the log; a full log refuses, it loses nothing"`
 	LogAge          string `koanf:"log_age" flag:"serving" doc:"age from which log entries that ClickHouse has are removed, such as 30d (default: when room is needed)"`
 
-	ClickHouse string `koanf:"clickhouse" flag:"serving" doc:"URL of a ClickHouse server, http(s):// or clickhouse://, with ?secure=true for TLS (default: the embedded engine)"`
-	Database   string `koanf:"database" flag:"serving" doc:"ClickHouse database (default: that of the URL, else lockstep)"`
-	Engine     string `koanf:"engine" flag:"serving" doc:"path of libchdb.so (default: where engine install puts it)"`
-	CacheBytes int64  `koanf:"cache_bytes" flag:"serving" doc:"memory for decoded feature states"`
+	ClickHouse  string `koanf:"clickhouse" flag:"serving" doc:"URL of a ClickHouse server, http(s):// or clickhouse://, with ?secure=true for TLS (default: the embedded engine)"`
+	Database    string `koanf:"database" flag:"serving" doc:"ClickHouse database (default: that of the URL, else lockstep)"`
+	Engine      string `koanf:"engine" flag:"serving" doc:"path of libchdb.so (default: where engine install puts it)"`
+	CacheBytes  int64  `koanf:"cache_bytes" flag:"serving" doc:"memory for decoded feature states"`
+	StateBudget int64  `koanf:"state_budget" flag:"serving" doc:"bytes of state that a new or changed view may need in every replica, as plan estimates it, without apply --yes"`
 
 	Limits node.Limits `koanf:"limits"`
 
@@ -61,7 +62,7 @@ type config struct {
 func defaults() config {
 	c := config{
 		Data: ".lockstep", LogLevel: "warn", Listen: "127.0.0.1:7600", Roles: []string{"serve", "ingest", "sink"},
-		Durability: "fsync", LogBytes: 64 << 30, CacheBytes: 256 << 20, Limits: node.DefaultLimits(),
+		Durability: "fsync", LogBytes: 64 << 30, CacheBytes: 256 << 20, StateBudget: 16 << 30, Limits: node.DefaultLimits(),
 	}
 	c.Limits.DrainDelay = 2 * time.Second
 	return c

@@ -101,11 +101,13 @@ func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan DIR",
 		Short: "Show the difference between definitions and registry; change nothing",
+		Long: `Show what apply would change, and for new and changed views about how much state every replica will need for them,
+estimated from a sample of the keys in the history.`,
 		Example: `  lockstep plan shop
   lockstep plan shop --upgrade purchase_model`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.define(cmd.Context(), args[0], upgrade, remove, (*sdk.Client).Plan)
+			return a.define(cmd.Context(), args[0], api.RegistryRequest{Upgrade: upgrade, Delete: remove}, (*sdk.Client).Plan)
 		},
 	}
 	addDefining(cmd, &upgrade, &remove)
@@ -114,20 +116,23 @@ func (a *app) planCommand() *cobra.Command {
 
 func (a *app) applyCommand() *cobra.Command {
 	var upgrade, remove []string
-	var wait bool
+	var wait, yes bool
 	cmd := &cobra.Command{
 		Use:   "apply DIR",
 		Short: "Make the registry say what the definitions say",
 		Long: `Make the registry say what the definitions in DIR say, all at once or not at all. A changed view is a new
 version and moves no service: --upgrade SERVICE does. Until the history of a new version is loaded, the version
 before answers reads; --wait returns when every replica has it. What is missing from DIR stays registered:
---delete NAME deletes it, and --delete SERVICE@VERSION one version of a service that no model reads any more.`,
+--delete NAME deletes it, and --delete SERVICE@VERSION one version of a service that no model reads any more.
+A view whose state, as plan estimates it from the history, is above state_budget is refused unless --yes is given.`,
 		Example: `  lockstep apply shop
   lockstep apply shop --upgrade purchase_model --wait
-  lockstep apply shop --delete view/old_view --delete purchase_model@1`,
+  lockstep apply shop --delete view/old_view --delete purchase_model@1
+  lockstep apply shop --yes`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.define(cmd.Context(), args[0], upgrade, remove, (*sdk.Client).Apply); err != nil || !wait {
+			req := api.RegistryRequest{Upgrade: upgrade, Delete: remove, Yes: yes}
+			if err := a.define(cmd.Context(), args[0], req, (*sdk.Client).Apply); err != nil || !wait {
 				return err
 			}
 			return a.with(cmd.Context(), func(client *sdk.Client) error {
@@ -139,6 +144,7 @@ before answers reads; --wait returns when every replica has it. What is missing 
 		},
 	}
 	addDefining(cmd, &upgrade, &remove)
+	cmd.Flags().BoolVar(&yes, "yes", false, "make views that need more state than state_budget allows")
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when every replica answers with the new versions")
 	return cmd
 }
@@ -148,13 +154,14 @@ func addDefining(cmd *cobra.Command, upgrade, remove *[]string) {
 	cmd.Flags().StringSliceVar(remove, "delete", nil, "names to delete: NAME, KIND/NAME or SERVICE@VERSION")
 }
 
-func (a *app) define(ctx context.Context, dir string, upgrade, remove []string, do func(*sdk.Client, context.Context, api.RegistryRequest) (json.RawMessage, error)) error {
+func (a *app) define(ctx context.Context, dir string, req api.RegistryRequest, do func(*sdk.Client, context.Context, api.RegistryRequest) (json.RawMessage, error)) error {
 	files, err := definitionFiles(dir)
 	if err != nil {
 		return err
 	}
 	return a.with(ctx, func(client *sdk.Client) error {
-		raw, err := do(client, ctx, api.RegistryRequest{Files: files, Upgrade: upgrade, Delete: remove})
+		req.Files = files
+		raw, err := do(client, ctx, req)
 		if err != nil {
 			return err
 		}

@@ -111,6 +111,9 @@ func (a *app) printStatus(s *api.Status) error {
 			if v.Clock != nil && v.Floor != nil {
 				text += fmt.Sprintf(", answers from %s to now, newest event %s", v.Floor.Format(time.RFC3339Nano), v.Clock.Format(time.RFC3339Nano))
 			}
+			if v.StateBytes > 0 {
+				text += fmt.Sprintf(", %d bytes of state", v.StateBytes)
+			}
 			if !v.Ready {
 				text += ", loading its history"
 			}

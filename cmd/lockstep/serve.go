@@ -90,7 +90,7 @@ func (a *app) nodeConfig() (node.Config, error) {
 	cfg := node.Config{
 		Data: a.cfg.Data, Listen: a.cfg.Listen, NATS: a.cfg.NATS, NATSListen: a.cfg.NATSListen,
 		LogBytes: a.cfg.LogBytes, ClickHouse: a.cfg.ClickHouse, Database: a.cfg.Database, Engine: a.cfg.Engine,
-		CacheBytes: a.cfg.CacheBytes, AllowSQL: a.cfg.AllowSQL, Version: version, Logger: a.logger(),
+		CacheBytes: a.cfg.CacheBytes, StateBudget: a.cfg.StateBudget, AllowSQL: a.cfg.AllowSQL, Version: version, Logger: a.logger(),
 		TLS: a.cfg.TLS, NATSCredentials: a.cfg.NATSCredentials, Limits: a.cfg.Limits,
 	}
 	var err error

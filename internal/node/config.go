@@ -51,12 +51,13 @@ type Config struct {
 	// answer; default 15 s.
 	Patience time.Duration
 
-	CacheBytes int64       // memory for decoded states; default 256 MiB
-	AllowSQL   bool        // spines and queries in SQL from clients
-	ClientTLS  *tls.Config // towards NATS and ClickHouse, where their URLs ask for TLS; nil for the system's authorities
-	Version    string
-	Now        func() time.Time // default time.Now
-	Logger     *slog.Logger
+	CacheBytes  int64       // memory for decoded states; default 256 MiB
+	StateBudget int64       // bytes of state that a view may need in every replica without being asked for; default 16 GiB
+	AllowSQL    bool        // spines and queries in SQL from clients
+	ClientTLS   *tls.Config // towards NATS and ClickHouse, where their URLs ask for TLS; nil for the system's authorities
+	Version     string
+	Now         func() time.Time // default time.Now
+	Logger      *slog.Logger
 }
 
 // Token is a bearer token that the HTTP server knows.
@@ -75,6 +76,7 @@ func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:7600")
 	c.LogBytes = cmp.Or(c.LogBytes, 64<<30)
 	c.CacheBytes = cmp.Or(c.CacheBytes, 256<<20)
+	c.StateBudget = cmp.Or(c.StateBudget, 16<<30)
 	c.Patience = cmp.Or(c.Patience, 15*time.Second)
 	if c.Now == nil {
 		c.Now = time.Now

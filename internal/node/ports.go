@@ -139,7 +139,10 @@ func (n definitions) Plan(ctx context.Context, r *api.RegistryRequest) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return plan, n.checkOrigins(ctx, defs, plan)
+	if err := n.checkOrigins(ctx, defs, plan); err != nil {
+		return nil, err
+	}
+	return plan, n.estimate(ctx, defs, plan)
 }
 
 // Apply makes the event tables before it returns, so that what is pushed next has a place to go.
@@ -154,6 +157,14 @@ func (n definitions) Apply(ctx context.Context, r *api.RegistryRequest) (any, er
 	}
 	if err := n.checkOrigins(ctx, defs, plan); err != nil {
 		return nil, err
+	}
+	if !r.Yes {
+		if err := n.estimate(ctx, defs, plan); err != nil {
+			return nil, err
+		}
+		if err := n.checkBudget(plan); err != nil {
+			return nil, err
+		}
 	}
 	if plan, err = n.registry.Apply(ctx, defs, options); err != nil {
 		return nil, err

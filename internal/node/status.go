@@ -65,6 +65,9 @@ func (n operator) replicaStatus() *api.ReplicaStatus {
 			clock, floor := v.Clock.Std(), v.Floor.Std()
 			out.Clock, out.Floor = &clock, &floor
 		}
+		if bytes, err := n.online.StateBytes(v.View); err == nil { // else it goes at this moment
+			out.StateBytes = bytes
+		}
 		r.Views = append(r.Views, out)
 	}
 	return r
