@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -78,16 +77,11 @@ func TestPublicWindows(t *testing.T) {
 	}
 }
 
-// publicCases reads the cases. They are not part of the repository; LOCKSTEP_EXPECTED names their folder and says that they must be there.
+// publicCases reads the cases.
 func publicCases(t *testing.T) []*publicCase {
-	dir, demanded := os.LookupEnv("LOCKSTEP_EXPECTED")
-	path := filepath.Join(dir, "openmldb", "openmldb_window_vectors.json")
-	if !demanded {
-		t.Skipf("the public cases are not part of the repository: set LOCKSTEP_EXPECTED to the folder that holds %s", path)
-	}
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(expectedFile(t, "openmldb", "openmldb_window_vectors.json"))
 	if err != nil {
-		t.Fatalf("LOCKSTEP_EXPECTED is set, but: %v", err)
+		t.Fatal(err)
 	}
 	var cases []*publicCase
 	d := json.NewDecoder(bytes.NewReader(b))
