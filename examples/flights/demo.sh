@@ -29,7 +29,7 @@ done
 LOCKSTEP_SERVER=$(cat "$dir/url"); export LOCKSTEP_SERVER
 echo "serving on $LOCKSTEP_SERVER, log in $dir/server.log"
 
-step "Define: airports, routes and their features, once"
+step "Define: airports, routes and their features, once: latest values, windows, and expressions over these and the request"
 run apply examples/flights/definitions
 
 step "Import: everything known before the last week"
@@ -49,7 +49,7 @@ step "Train: 20,000 flights, each with what was known half an hour before depart
 run train delay_model --spine "$dir/spine.parquet" --out "$dir/training.parquet"
 
 step "Read: the same features, live"
-run get delay_model origin=JFK destination=LAX --at 2001-06-30T12:00:00Z
+run get delay_model origin=JFK destination=LAX --request planned_distance=2475 --at 2001-06-30T12:00:00Z
 
 step "Verify: both paths, the same keys, several instants of the last week"
 run verify delay_model --sample 400 \

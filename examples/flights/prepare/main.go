@@ -148,6 +148,7 @@ var (
 		{Name: "origin", Type: feature.String},
 		{Name: "destination", Type: feature.String},
 		{Name: "ts", Type: feature.Timestamp},
+		{Name: "planned_distance", Type: feature.Int64},
 		{Name: "late", Type: feature.Bool},
 	}
 )
@@ -163,7 +164,7 @@ func historyRow(f *flight) []feature.Value {
 func spineRow(f *flight) []feature.Value {
 	return []feature.Value{
 		feature.Int64Value(f.id), feature.StringValue(f.origin), feature.StringValue(f.destination),
-		feature.TimestampValue(f.scheduled.Add(-30 * feature.Minute)), feature.BoolValue(f.delay >= 15),
+		feature.TimestampValue(f.scheduled.Add(-30 * feature.Minute)), feature.Int64Value(f.distance), feature.BoolValue(f.delay >= 15),
 	}
 }
 
