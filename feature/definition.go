@@ -46,7 +46,7 @@ type Entity struct {
 type Source struct {
 	Name        string  `json:"name"`
 	Version     int     `json:"version"`
-	Columns     []Field `json:"columns"`
+	Columns     []Field `json:"columns"`                // that are stored
 	EventTime   string  `json:"event_time"`             // a timestamp column; NULL in it is refused
 	AvailableAt string  `json:"available_at,omitempty"` // a timestamp column: when an imported event could be known (T2)
 	Tiebreak    string  `json:"tiebreak,omitempty"`     // an int64 or timestamp column (O1)
@@ -58,11 +58,21 @@ type Source struct {
 	ID    []string `json:"id,omitempty"`
 	Dedup Span     `json:"dedup,omitempty"` // rows of one id whose event times are at most so far apart are one event (E1)
 
-	Retention Span `json:"retention,omitempty"` // how long an event is kept from its event time on; 0: for ever (E4)
+	Retention Span       `json:"retention,omitempty"` // how long an event is kept from its event time on; 0: for ever (E4)
+	Computed  []Computed `json:"computed,omitempty"`  // columns that are not stored
 
 	From *From `json:"from,omitempty"` // nil: its events are pushed and imported alone
 
 	Edition Edition `json:"edition,omitzero"` // that imports go into
+}
+
+// Computed is a column of a source that is an expression over its stored columns (rule D2). It is computed where an event enters a view,
+// and a view version keeps the expression that it was made with.
+type Computed struct {
+	Name  string   `json:"name"`
+	Type  Type     `json:"type"`
+	Expr  string   `json:"expr"`
+	Reads []string `json:"reads"` // the columns that Expr reads, in order of first use
 }
 
 // Edition is a set of imported events of a source (rule E2). The zero Edition is the first one; every other began with an
@@ -83,6 +93,8 @@ type View struct {
 	Delay    Span      `json:"delay,omitempty"` // T3
 	History  Span      `json:"history"`         // C4
 	Features []Feature `json:"features"`
+
+	Computed []Computed `json:"computed,omitempty"` // columns of the source that features read and that are not stored (D2)
 
 	Edition Edition `json:"edition,omitzero"` // the imported events that it sees, besides all that were pushed (rule E2)
 }

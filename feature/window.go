@@ -21,17 +21,24 @@ const AnyEvent = "*"
 // Input is what features of a view read of an event: the value of Column where Where is true, else NULL. The value
 // of AnyEvent is the bool true.
 type Input struct {
-	Column string
-	Where  string   // "": always true
-	Reads  []string // the columns that Where reads
+	Column   string
+	Computed *Computed // what Column is computed from; nil of one that is stored
+	Where    string    // "": always true
+	Reads    []string  // the columns that Where reads
 }
 
-// Input returns what the feature reads of an event.
-func (f *Feature) Input() Input {
-	if f.Window == nil {
-		return Input{Column: f.Latest}
+// input returns what the feature reads of an event.
+func (v *View) input(f *Feature) Input {
+	in := Input{Column: f.Latest}
+	if f.Window != nil {
+		in = Input{Column: f.Window.Input, Where: f.Window.Where, Reads: f.Window.Reads}
 	}
-	return Input{Column: f.Window.Input, Where: f.Window.Where, Reads: f.Window.Reads}
+	for i := range v.Computed {
+		if v.Computed[i].Name == in.Column {
+			in.Computed = &v.Computed[i]
+		}
+	}
+	return in
 }
 
 func (in Input) same(other Input) bool { return in.Column == other.Column && in.Where == other.Where }
@@ -41,7 +48,7 @@ func (in Input) same(other Input) bool { return in.Column == other.Column && in.
 func (v *View) Inputs() []Input {
 	var inputs []Input
 	for i := range v.Features {
-		if in := v.Features[i].Input(); !slices.ContainsFunc(inputs, in.same) {
+		if in := v.input(&v.Features[i]); !slices.ContainsFunc(inputs, in.same) {
 			inputs = append(inputs, in)
 		}
 	}
@@ -50,10 +57,10 @@ func (v *View) Inputs() []Input {
 
 // InputOf returns the index in inputs, which Inputs returned, of what the feature at an index reads.
 func (v *View) InputOf(feature int, inputs []Input) int {
-	return slices.IndexFunc(inputs, v.Features[feature].Input().same)
+	return slices.IndexFunc(inputs, v.input(&v.Features[feature]).same)
 }
 
-// Columns returns the distinct source columns that the view's inputs and their conditions read, in order of first use.
+// Columns returns the distinct stored columns of the source that the view's inputs and their conditions read, in order of first use.
 func (v *View) Columns() []string {
 	var columns []string
 	add := func(name string) {
@@ -62,7 +69,13 @@ func (v *View) Columns() []string {
 		}
 	}
 	for _, in := range v.Inputs() {
-		add(in.Column)
+		if in.Computed == nil {
+			add(in.Column)
+		} else {
+			for _, name := range in.Computed.Reads {
+				add(name)
+			}
+		}
 		for _, name := range in.Reads {
 			add(name)
 		}

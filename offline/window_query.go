@@ -74,6 +74,9 @@ func inputType(src *feature.Source, in feature.Input) (feature.Type, error) {
 	if in.Column == feature.AnyEvent {
 		return feature.Bool, nil
 	}
+	if in.Computed != nil {
+		return in.Computed.Type, nil
+	}
 	f, err := field(src, in.Column)
 	return f.Type, err
 }

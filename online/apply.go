@@ -73,22 +73,25 @@ type mapping struct {
 	eventTime, tie, deleted *feature.Column
 	tied                    bool // the source declares a tiebreak
 	keys                    []*feature.Column
-	conditions              conditions
+	formulas                formulas
 	values                  []mapped // of the view's inputs
 }
 
 // mapped is where an input's values come from.
 type mapped struct {
-	column    *feature.Column
-	every     bool // "*": true, whatever the columns
-	condition int  // index into conditions that must be true, or -1
+	column   *feature.Column
+	every    bool // "*": true, whatever the columns
+	where    int  // index of a formula that must be true, or -1
+	computed int  // index of the formula that is the value, or -1
 }
 
-// value returns the input's value in row i.
-func (m *mapped) value(i int, holds []bool) feature.Value {
+// value returns the input's value in row i, of which the formulas are worth some values.
+func (m *mapped) value(i int, formulas []feature.Value) feature.Value {
 	switch {
-	case m.condition >= 0 && !holds[m.condition]:
+	case m.where >= 0 && (formulas[m.where].IsNull() || !formulas[m.where].Bool()):
 		return feature.Value{}
+	case m.computed >= 0:
+		return formulas[m.computed]
 	case m.every:
 		return feature.BoolValue(true)
 	case m.column == nil:
@@ -101,7 +104,7 @@ func (m *mapped) value(i int, holds []bool) feature.Value {
 // set points m at the columns of b.
 func (m *mapping) set(t *table, b *feature.Batch) error {
 	src := t.source
-	*m = mapping{tied: src.Tiebreak != "", keys: m.keys[:0], values: m.values[:0], conditions: m.conditions}
+	*m = mapping{tied: src.Tiebreak != "", keys: m.keys[:0], values: m.values[:0], formulas: m.formulas}
 	var err error
 	find := func(name string) *feature.Column {
 		c := b.Column(name)
@@ -127,13 +130,13 @@ func (m *mapping) set(t *table, b *feature.Batch) error {
 		m.keys = append(m.keys, find(name))
 	}
 	for i, in := range t.inputs {
-		v := mapped{every: in.Column == feature.AnyEvent, condition: m.conditions.of[i]}
-		if !v.every {
+		v := mapped{every: in.Column == feature.AnyEvent, where: m.formulas.where[i], computed: m.formulas.computed[i]}
+		if !v.every && v.computed < 0 {
 			v.column = find(in.Column)
 		}
 		m.values = append(m.values, v)
 	}
-	m.conditions.set(find)
+	m.formulas.set(find)
 	return err
 }
 
@@ -166,9 +169,9 @@ func (m *mapping) event(seq uint64, i int, values []feature.Value, own bool) aso
 	if own {
 		values = make([]feature.Value, 0, len(m.values))
 	}
-	holds := m.conditions.eval(i)
+	formulas := m.formulas.eval(i)
 	for j := range m.values {
-		v := m.values[j].value(i, holds)
+		v := m.values[j].value(i, formulas)
 		if own {
 			v = owned(v)
 		}

@@ -17,7 +17,7 @@ func (t *table) asked(l *feature.Lookup) (asked, error) {
 	if b == nil {
 		return nil, nil
 	}
-	m := mapping{conditions: t.mapping.conditions.clone()}
+	m := mapping{formulas: t.mapping.formulas.clone()}
 	if err := m.set(t, b); err != nil {
 		return nil, fmt.Errorf("events of the request: %w", err)
 	}

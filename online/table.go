@@ -71,7 +71,7 @@ func newTable(id uint32, v *feature.View, src *feature.Source, leaf int) (*table
 		t.slots[i] = v.InputOf(i, t.inputs)
 	}
 	var err error
-	if t.mapping.conditions, err = newConditions(t.inputs, src); err != nil {
+	if t.mapping.formulas, err = newFormulas(t.inputs, src); err != nil {
 		return nil, fmt.Errorf("view %s: %w", t.ref, err)
 	}
 	t.clock.Store(int64(asof.NoClock))

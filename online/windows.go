@@ -93,6 +93,9 @@ func (w *windows) tiling(of *feature.Window) int {
 }
 
 func inputType(in feature.Input, src *feature.Source) feature.Type {
+	if in.Computed != nil {
+		return in.Computed.Type
+	}
 	if at := feature.FieldIndex(src.Columns, in.Column); at >= 0 {
 		return src.Columns[at].Type
 	}

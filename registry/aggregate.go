@@ -9,7 +9,6 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/agg"
-	"github.com/lockstepfs/lockstep/internal/expr"
 )
 
 // Aggregate is what a window feature computes, for each of its windows (rules W1 to W6).
@@ -133,36 +132,20 @@ func (f *Feature) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// parseWhere checks a condition on the columns of a source, and returns those that it reads.
-func parseWhere(text string, columns []feature.Field) (reads []string, err error) {
-	e, err := expr.Parse(text, feature.TypeIn(columns))
-	if err != nil {
-		return nil, err
-	}
-	if e.Type() != feature.Bool {
-		return nil, feature.Errorf(feature.CodeInvalid, "expected a condition, which is true or false; %s is %s", quote(text), e.Type())
-	}
-	if _, err := e.SQL("_", func(name string) string { return name }); err != nil {
-		return nil, err // a condition is evaluated by ClickHouse too
-	}
-	return slices.Clone(e.Names()), nil
-}
-
 // built returns the features that the aggregate makes, as far as it is right.
-func (f *Feature) built(columns []feature.Field) []feature.Feature {
+func (f *Feature) built(of columns) []feature.Feature {
 	a := f.Aggregate
 	input := feature.Bool
 	if a.Input != feature.AnyEvent {
-		at := feature.FieldIndex(columns, a.Input)
-		if at < 0 {
+		var ok bool
+		if input, ok = of.typeOf(a.Input); !ok {
 			return nil
 		}
-		input = columns[at].Type
 	}
 	w := feature.Window{Operator: a.Operator, Input: a.Input, Where: a.Where, Hop: a.Hop, N: a.N, Quantile: a.Quantile, Precision: a.Precision}
 	var err error
 	if a.Where != "" {
-		if w.Reads, err = parseWhere(a.Where, columns); err != nil {
+		if w.Where, w.Reads, _, err = of.where(a.Where); err != nil {
 			return nil
 		}
 	}
@@ -193,19 +176,20 @@ func (f *Feature) nameOf(window string) string {
 	return f.Name + "_" + window
 }
 
-// reads reports whether the feature reads a column of the source.
-func (f *Feature) reads(column string, columns []feature.Field) bool {
-	if f.Aggregate == nil {
-		return f.Latest == column
+// reads reports whether the feature reads a column of the source, by its name or in a column that is an expression.
+func (f *Feature) reads(column string, of columns) bool {
+	names := []string{f.Latest}
+	if a := f.Aggregate; a != nil {
+		names = []string{a.Input}
+		if a.Where != "" {
+			_, _, where, _ := of.where(a.Where) // it was checked
+			names = append(names, where...)
+		}
 	}
-	if f.Aggregate.Input == column {
-		return true
-	}
-	if f.Aggregate.Where == "" {
-		return false
-	}
-	reads, err := parseWhere(f.Aggregate.Where, columns)
-	return err == nil && slices.Contains(reads, column)
+	through := slices.ContainsFunc(of.computed, func(x feature.Computed) bool {
+		return slices.Contains(names, x.Name) && slices.Contains(x.Reads, column)
+	})
+	return through || slices.Contains(names, column)
 }
 
 // aggregateMembers returns the keys of a feature that belong to windows; a gets what they say.
@@ -357,13 +341,13 @@ func (c *checker) aggregate(v *View, source *Source, f *Feature, path string) {
 	at := path + "." + a.Operator
 	input, known := feature.Bool, true
 	if a.Input != feature.AnyEvent {
-		input, known = c.column(v, source, at, a.Input)
+		input, known = c.readable(v, source, at, a.Input)
 	} else if a.Operator != string(agg.Count) {
 		c.problems.add(v.value(at), `%s needs a column: only count takes "*"`, a.Operator)
 		known = false
 	}
 	if a.Where != "" && source != nil && !source.broken {
-		if _, err := parseWhere(a.Where, source.Columns); err != nil {
+		if _, _, _, err := readable(source).where(a.Where); err != nil {
 			c.problems.add(v.value(path+".where"), "%v", err)
 		}
 	}

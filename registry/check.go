@@ -57,7 +57,7 @@ func (c *checker) check() {
 		source, _ := c.refer(v, KindSource, "source", v.Source).(*Source)
 		c.viewKeys(v, entity, source)
 		c.viewFeatures(v, source)
-		c.views[v.Name] = buildView(v, &version{Version: 1}, entity, source)
+		c.views[v.Name] = buildView(v, &version{Version: 1, Computed: v.computed(source)}, entity, source)
 	}
 	for _, o := range c.defs.OnDemand {
 		c.onDemand(o)
@@ -144,6 +144,7 @@ func (c *checker) source(s *Source) {
 			c.problems.add(s.value(path), "%s cannot be part of an id: expected int64, string, bool or timestamp", t)
 		}
 	}
+	c.computedColumns(s)
 	c.from(s)
 }
 
@@ -154,7 +155,15 @@ func article(noun string) string {
 	return "a " + noun
 }
 
-// column returns the type of a column of s that def names at path. It reports a column that is not there, and
+// readable returns the type of a column of s, stored or not, that a feature of def reads; see column.
+func (c *checker) readable(def definition, s *Source, path, name string) (feature.Type, bool) {
+	if t, ok := readable(s).typeOf(name); ok && feature.FieldIndex(s.Columns, name) < 0 {
+		return t, t != feature.Type{}
+	}
+	return c.column(def, s, path, name)
+}
+
+// column returns the type of a stored column of s that def names at path. It reports a column that is not there, and
 // returns false if the type is not known.
 func (c *checker) column(def definition, s *Source, path, name string) (feature.Type, bool) {
 	if name == "" || s == nil {
@@ -162,8 +171,12 @@ func (c *checker) column(def definition, s *Source, path, name string) (feature.
 	}
 	at := feature.FieldIndex(s.Columns, name)
 	if at < 0 {
+		if slices.Contains(readable(s).names(), name) {
+			c.problems.add(def.place().value(path), "column %q of source %s is an expression: it is not stored, and for features and conditions only", name, s.Name)
+			return feature.Type{}, false
+		}
 		if !s.broken {
-			c.problems.add(def.place().value(path), "%s", unknown("column", name, "source "+s.Name, fieldNames(s.Columns)))
+			c.problems.add(def.place().value(path), "%s", unknown("column", name, "source "+s.Name, readable(s).names()))
 		}
 		return feature.Type{}, false
 	}
@@ -244,7 +257,7 @@ func (c *checker) viewFeatures(v *View, source *Source) {
 			c.aggregate(v, source, f, path)
 			continue
 		}
-		if t, ok := c.column(v, source, path+".latest", f.Latest); ok {
+		if t, ok := c.readable(v, source, path+".latest", f.Latest); ok {
 			c.constant(v, f, path, t, fmt.Sprintf("column %q, which is %s", f.Latest, t))
 		}
 	}

@@ -183,10 +183,6 @@ func (d *decoder) reference(p *string, what string) func(*node) {
 // dataType decodes a type into p.
 func (d *decoder) dataType(p *feature.Type) func(*node) {
 	return func(n *node) {
-		if n.shape == shapeMap {
-			d.problems.add(n.spot, "expected a type such as int64, got a map (not supported yet: columns from expressions)")
-			return
-		}
 		if !d.is(n, shapeText, "a type such as int64") {
 			return
 		}

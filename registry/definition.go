@@ -92,7 +92,7 @@ type Source struct {
 	Kind Kind   `json:"kind"`
 	Name string `json:"name"`
 	About
-	Columns     Columns      `json:"columns"`
+	Columns     Columns      `json:"columns"` // that are stored; the JSON has those of Computed too
 	EventTime   string       `json:"event_time"`
 	AvailableAt string       `json:"available_at,omitempty"`
 	Tiebreak    string       `json:"tiebreak,omitempty"`
@@ -101,10 +101,41 @@ type Source struct {
 	ID          []string     `json:"id,omitempty"`
 	Dedup       feature.Span `json:"dedup,omitempty"` // 0 without an ID
 
-	Retention feature.Span `json:"retention,omitempty"` // 0: for ever (E4)
+	Retention feature.Span       `json:"retention,omitempty"` // 0: for ever (E4)
+	Computed  []feature.Computed `json:"-"`                   // columns that are expressions (D2)
 
 	From *feature.From `json:"from,omitempty"`
 	origin
+}
+
+// MarshalJSON writes the source as a definition, all its columns under one key.
+func (s Source) MarshalJSON() ([]byte, error) {
+	type plain Source // without this method
+	out, err := json.Marshal(plain(s))
+	if err != nil || len(s.Computed) == 0 {
+		return out, err
+	}
+	stored, err := json.Marshal(s.Columns)
+	if err != nil {
+		return nil, err
+	}
+	all, err := json.Marshal(sourceColumns(readable(&s)))
+	return bytes.Replace(out, append([]byte(`"columns":`), stored...), append([]byte(`"columns":`), all...), 1), err
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *Source) UnmarshalJSON(data []byte) error {
+	type plain Source // without this method
+	var in struct {
+		plain
+		Columns sourceColumns `json:"columns"`
+	}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	*s = Source(in.plain)
+	s.Columns, s.Computed = in.Columns.stored, in.Columns.computed
+	return nil
 }
 
 // View is the features of one entity that are computed from one source.

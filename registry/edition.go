@@ -34,7 +34,7 @@ func (r *record) replace(source string, edition feature.Edition, now time.Time) 
 		if def, _ := was.Definition.(*View); def.Source != source || was.Edition == edition {
 			return
 		}
-		v.add(version{Since: p.now, Definition: was.Definition, Edition: edition})
+		v.add(version{Since: p.now, Definition: was.Definition, Edition: edition, Computed: was.Computed})
 		p.note(Change, v, was.Version, "what was imported into source "+source+" before is replaced")
 	})
 	p.next.alive(KindService, p.follow)

@@ -87,7 +87,7 @@ func (d *decoder) source(n *node) *Source {
 	s := &Source{Kind: KindSource, MaxFuture: feature.DefaultMaxFuture}
 	dedup := feature.DefaultDedup
 	d.members(n, "a source", append(d.head(KindSource, &s.Name, &s.About),
-		member{name: "columns", need: "a map of columns, such as {origin: string, delay: int64}", set: d.columns(&s.Columns, "column")},
+		member{name: "columns", need: "a map of columns, such as {origin: string, delay: int64}", set: d.columns(&s.Columns, "column", &s.Computed)},
 		member{name: "event_time", need: "the name of a timestamp column", set: d.reference(&s.EventTime, "a column")},
 		member{name: "available_at", set: d.reference(&s.AvailableAt, "a column")},
 		member{name: "tiebreak", set: d.reference(&s.Tiebreak, "a column")},
@@ -114,8 +114,8 @@ func (d *decoder) source(n *node) *Source {
 	return s
 }
 
-// columns decodes names and types of what, column or input, into p.
-func (d *decoder) columns(p *Columns, what string) func(*node) {
+// columns decodes names and types of what, column or input, into p, and columns that are expressions into computed, if it is not nil.
+func (d *decoder) columns(p *Columns, what string, computed *[]feature.Computed) func(*node) {
 	return func(n *node) {
 		if !d.is(n, shapeMap, "a map of "+what+" names and types") {
 			return
@@ -126,6 +126,10 @@ func (d *decoder) columns(p *Columns, what string) func(*node) {
 		for _, c := range n.pairs {
 			if wrong := columnNameError(what, c.name); wrong != "" {
 				d.problems.add(c.value.key, "%s", wrong)
+			}
+			if computed != nil && c.value.shape == shapeMap {
+				*computed = append(*computed, d.computedColumn(c.value, c.name))
+				continue
 			}
 			f := feature.Field{Name: c.name}
 			d.dataType(&f.Type)(c.value)

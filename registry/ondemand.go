@@ -88,7 +88,7 @@ func buildOnDemand(o *OnDemand, version int) *feature.OnDemand {
 func (d *decoder) onDemand(n *node) *OnDemand {
 	o := &OnDemand{Kind: KindOnDemand}
 	d.members(n, "an on-demand definition", append(d.head(KindOnDemand, &o.Name, &o.About),
-		member{name: "inputs", set: d.columns(&o.Inputs, "input")},
+		member{name: "inputs", set: d.columns(&o.Inputs, "input", nil)},
 		member{name: "features", need: `a list of features, such as [{name: is_busy, expr: "departures.flights > 100", type: bool}]`, set: d.list("a list of features", func(n *node) {
 			var f OnDemandFeature
 			d.members(n, "an on-demand feature", []member{

@@ -144,7 +144,7 @@ func (p *planner) note(a Action, o *object, from int, notes ...string) {
 func (p *planner) define(def definition) (*object, bool) {
 	o := p.next.find(def.kind(), def.name())
 	if o == nil {
-		o = &object{Kind: def.kind(), Name: def.name(), Versions: []*version{{Version: 1, Since: p.now, Definition: def, Edition: p.next.edition(def)}}}
+		o = &object{Kind: def.kind(), Name: def.name(), Versions: []*version{{Version: 1, Since: p.now, Definition: def, Edition: p.next.edition(def), Computed: p.next.computed(def)}}}
 		p.next.Objects = append(p.next.Objects, o)
 		p.defined[o] = def
 		p.note(Create, o, 0)
@@ -153,10 +153,14 @@ func (p *planner) define(def definition) (*object, bool) {
 	p.defined[o] = def
 	was := o.newest()
 	differences := diff(was.Definition.meaning(), def.meaning())
+	computed := p.next.computed(def)
+	if v, ok := def.(*View); ok && !o.Deleted {
+		differences = append(differences, computedDiff(v.Source, was.Computed, computed)...)
+	}
 	switch {
 	case o.Deleted:
 		p.compatible(was.Definition, def)
-		o.add(version{Since: p.now, Definition: def, Edition: p.next.edition(def)})
+		o.add(version{Since: p.now, Definition: def, Edition: p.next.edition(def), Computed: computed})
 		p.note(Create, o, was.Version, fmt.Sprintf("it was deleted at version %d", was.Version))
 		return o, true
 	case len(differences) > 0:
@@ -164,7 +168,7 @@ func (p *planner) define(def definition) (*object, bool) {
 		if o.Kind == KindEntity {
 			p.changed = append(p.changed, o)
 		}
-		o.add(version{Since: p.now, Definition: def, Edition: p.next.edition(def)})
+		o.add(version{Since: p.now, Definition: def, Edition: p.next.edition(def), Computed: computed})
 		p.note(Change, o, was.Version, differences...)
 		return o, true
 	case len(diff(was.Definition, def)) > 0:
@@ -187,6 +191,8 @@ func (p *planner) compatible(was, now definition) {
 	const advice = "its events are stored already: define it as a source of another name and point the views at that"
 	for _, c := range old.Columns {
 		switch at := feature.FieldIndex(s.Columns, c.Name); {
+		case at < 0 && slices.Contains(readable(s).names(), c.Name):
+			p.problems.add(s.value("columns."+c.Name), "column %q of source %s cannot become an expression; %s", c.Name, s.Name, advice)
 		case at < 0:
 			p.problems.add(s.value("columns"), "column %q of source %s cannot be removed%s; leave it: events may come without it, and it is NULL in them", c.Name, s.Name, p.old.readers(s.Name, c.Name))
 		case s.Columns[at].Type != c.Type:
@@ -209,15 +215,15 @@ func (p *planner) compatible(was, now definition) {
 // readers returns which live views read a column, after a semicolon, or "".
 func (r *record) readers(source, column string) string {
 	var using []string
-	var columns []feature.Field
+	var of columns
 	if o := r.find(KindSource, source); o != nil {
 		def, _ := o.newest().Definition.(*Source)
-		columns = def.Columns
+		of = readable(def)
 	}
 	r.alive(KindView, func(o *object) {
 		for _, v := range r.live(o) {
 			def, _ := v.Definition.(*View)
-			reads := slices.ContainsFunc(def.Features, func(f Feature) bool { return f.reads(column, columns) })
+			reads := slices.ContainsFunc(def.Features, func(f Feature) bool { return f.reads(column, of) })
 			if def.Source == source && (reads || slices.Contains(slices.Collect(maps.Values(def.Keys)), column)) {
 				using = append(using, fmt.Sprintf("view %s@%d", o.Name, v.Version))
 			}
@@ -287,6 +293,9 @@ func (p *planner) others() {
 				return
 			}
 			p.note(Missing, o, o.newest().Version)
+			if o.Kind == KindView {
+				p.computed(o)
+			}
 			if o.Kind == KindService {
 				p.follow(o)
 			}

@@ -35,6 +35,8 @@ type version struct {
 	pins
 	Definition definition `json:"definition"`
 
+	Computed []feature.Computed `json:"computed,omitempty"` // of a view: columns of its source that it reads and that are expressions (D2)
+
 	Edition feature.Edition `json:"edition,omitzero"` // of a source: that imports go into; of a view: that it sees (E2)
 }
 
@@ -124,7 +126,8 @@ func typed(def definition) bool {
 	case *Entity:
 		return !slices.ContainsFunc(def.Key, func(p KeyPart) bool { return p.Type == feature.Type{} })
 	case *Source:
-		return !slices.ContainsFunc(def.Columns, func(f feature.Field) bool { return f.Type == feature.Type{} })
+		return !slices.ContainsFunc(def.Columns, func(f feature.Field) bool { return f.Type == feature.Type{} }) &&
+			!slices.ContainsFunc(def.Computed, func(x feature.Computed) bool { return x.Type == feature.Type{} })
 	case *OnDemand:
 		untyped := slices.ContainsFunc(def.Inputs, func(f feature.Field) bool { return f.Type == feature.Type{} })
 		return !untyped && !slices.ContainsFunc(def.Features, func(f OnDemandFeature) bool { return f.Type == feature.Type{} })

@@ -73,7 +73,7 @@ func buildSource(s *Source, of *version) *feature.Source {
 	return &feature.Source{
 		Name: s.Name, Version: of.Version, Columns: append([]feature.Field(nil), s.Columns...),
 		EventTime: s.EventTime, AvailableAt: s.AvailableAt, Tiebreak: s.Tiebreak, Deleted: s.Deleted, MaxFuture: s.MaxFuture,
-		ID: append([]string(nil), s.ID...), Dedup: s.Dedup, Retention: s.Retention, From: s.From, Edition: of.Edition,
+		ID: append([]string(nil), s.ID...), Dedup: s.Dedup, Retention: s.Retention, Computed: s.Computed, From: s.From, Edition: of.Edition,
 	}
 }
 
@@ -82,7 +82,7 @@ func buildSource(s *Source, of *version) *feature.Source {
 func buildView(v *View, of *version, entity *Entity, source *Source) *feature.View {
 	out := &feature.View{
 		Name: v.Name, Version: of.Version, Entity: feature.Entity{Name: v.Entity},
-		Source: v.Source, Delay: v.Delay, History: v.History, Edition: of.Edition,
+		Source: v.Source, Delay: v.Delay, History: v.History, Computed: of.Computed, Edition: of.Edition,
 	}
 	if entity != nil {
 		out.Entity = *buildEntity(entity)
@@ -90,25 +90,23 @@ func buildView(v *View, of *version, entity *Entity, source *Source) *feature.Vi
 			out.Keys = append(out.Keys, v.Keys[p.Name])
 		}
 	}
-	var columns []feature.Field
+	from := columns{computed: of.Computed}
 	if source != nil {
-		columns = source.Columns
+		from.stored = source.Columns
 	}
 	for i := range v.Features {
-		out.Features = append(out.Features, buildFeature(&v.Features[i], columns)...)
+		out.Features = append(out.Features, buildFeature(&v.Features[i], from)...)
 	}
 	return out
 }
 
-func buildFeature(f *Feature, columns []feature.Field) []feature.Feature {
+func buildFeature(f *Feature, of columns) []feature.Feature {
 	var built []feature.Feature
 	if f.Aggregate != nil {
-		built = f.built(columns)
+		built = f.built(of)
 	} else {
 		built = []feature.Feature{{Name: f.Name, Latest: f.Latest, TTL: f.TTL}}
-		if at := feature.FieldIndex(columns, f.Latest); at >= 0 {
-			built[0].Type = columns[at].Type
-		}
+		built[0].Type, _ = of.typeOf(f.Latest)
 	}
 	for i := range built {
 		if f.Default == nil {

@@ -99,6 +99,8 @@ func TestSchemaRefusesBad(t *testing.T) {
 		`{kind: source, name: s, columns: {t: date}, event_time: t}`,
 		`{kind: source, name: s, columns: {_t: timestamp}, event_time: t}`,
 		`{kind: source, name: s, columns: {t: "vector<0>"}, event_time: t}`,
+		`{kind: source, name: s, columns: {t: timestamp, a: {expr: "t"}}, event_time: t}`,
+		`{kind: source, name: s, columns: {t: timestamp, a: {expr: "t", type: timestamp, default: 3}}, event_time: t}`,
 		`{kind: source, name: s, columns: {t: timestamp}, event_time: t, max_future: 5}`,
 		`{kind: source, name: s, columns: {t: timestamp}, event_time: t, id: []}`,
 		`{kind: source, name: s, columns: {t: timestamp}, event_time: t, dedup: 7d}`,

@@ -15,7 +15,7 @@ func Names(text string) ([]string, error) {
 		return nil, err
 	}
 	var names []string
-	walk(tree, func(name string) {
+	walk(tree, func(_ ast.Node, name string) {
 		if !slices.Contains(names, name) && !strings.EqualFold(name, "null") {
 			names = append(names, name)
 		}
@@ -23,16 +23,16 @@ func Names(text string) ([]string, error) {
 	return names, nil
 }
 
-// walk calls f with every name below n.
-func walk(n ast.Node, f func(string)) {
+// walk calls f with every name below n, and where it begins.
+func walk(n ast.Node, f func(ast.Node, string)) {
 	switch n := n.(type) {
 	case *ast.IdentifierNode:
-		f(n.Value)
+		f(n, n.Value)
 	case *ast.MemberNode:
 		of, ok := n.Node.(*ast.IdentifierNode)
 		property, also := n.Property.(*ast.StringNode)
 		if ok && also {
-			f(of.Value + "." + property.Value)
+			f(of, of.Value+"."+property.Value)
 		}
 	case *ast.UnaryNode:
 		walk(n.Node, f)

@@ -282,7 +282,7 @@ func (o *Oracle) cell(r reading, index int) feature.Cell {
 		return missing
 	}
 	c := feature.Cell{EventTime: newest.EventTime, HasTime: true, Value: f.Default}
-	value := newest.Values[f.Latest]
+	value := o.value(r.item.View, newest, f.Latest)
 	age := int64(r.hi()) - int64(newest.EventTime)
 	if f.TTL != 0 && age > int64(f.TTL) {
 		c.Status = feature.Expired

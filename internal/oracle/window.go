@@ -54,7 +54,7 @@ func (o *Oracle) taken(r reading, f *feature.Feature) []feature.Value {
 	for _, e := range in {
 		if f.Window.Input == "*" {
 			values = append(values, feature.BoolValue(true))
-		} else if v := e.Values[f.Window.Input]; !v.IsNull() {
+		} else if v := o.value(r.item.View, e, f.Window.Input); !v.IsNull() {
 			values = append(values, v)
 		}
 	}

@@ -331,6 +331,12 @@ func inputOf(src *feature.Source, in feature.Input, value func(column string) fe
 			return feature.Value{}
 		}
 	}
+	if in.Computed != nil {
+		return semtest.Formula(in.Computed.Expr, func(name string) (feature.Value, feature.Type) {
+			t, _ := feature.TypeIn(src.Columns)(name)
+			return value(name), t
+		})
+	}
 	if in.Column == feature.AnyEvent {
 		return feature.BoolValue(true)
 	}

@@ -36,3 +36,17 @@ func (o *Oracle) derived(l *feature.Lookup, row int, d *feature.Derivation, cell
 	}
 	return feature.Cell{Status: feature.Present, Value: value}
 }
+
+// value returns a column of an event, which may be an expression over the others (D2).
+func (o *Oracle) value(v *feature.View, e *Event, column string) feature.Value {
+	for _, x := range v.Computed {
+		if x.Name == column {
+			src := o.catalog.Source(v.Source)
+			return o.Formula(x.Expr, func(name string) (feature.Value, feature.Type) {
+				t, _ := feature.TypeIn(src.Columns)(name)
+				return e.Values[name], t
+			})
+		}
+	}
+	return e.Values[column]
+}
