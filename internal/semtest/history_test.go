@@ -154,6 +154,11 @@ func (c *comparison) read(t *testing.T, s semtest.Step) error {
 			}
 		}
 	}
+	if both, ok := c.engine.(explainer); ok && s.Offline {
+		if err := explain(t.Context(), both, l); err != nil {
+			return err
+		}
+	}
 	if archive, ok := c.engine.(semtest.Archive); ok && s.Offline {
 		cut := c.cut(s.Past)
 		if cut != 0 && len(l.Events) > 0 && len(c.catalog.Source(l.Events[0].Source).ID) > 0 {
