@@ -59,7 +59,7 @@ func states(of []measure) []agg.State {
 
 // begin prepares r for an item.
 func (r *reading) begin(t *table, it *item, hi feature.Time) {
-	r.item, r.hi, r.exact, r.needs, r.tiled, r.latest = it, hi, r.exact[:0], r.needs[:0], r.tiled[:0], r.latest[:0]
+	r.item, r.hi, r.exact, r.needs, r.tiled, r.latest, r.asked = it, hi, r.exact[:0], r.needs[:0], r.tiled[:0], r.latest[:0], nil
 	for j, slot := range it.Plan.Slots {
 		if slot.Item != it.index {
 			continue
@@ -176,7 +176,6 @@ func (r *reading) missing(row int) {
 func (s *Store) lookupWindows(t *table, it *item, columns []int, sc *scratch, n *reads) error {
 	r := t.readings.Get().(*reading)
 	defer t.readings.Put(r)
-	defer func() { r.asked = nil }()
 	r.begin(t, it, asof.Hi(it.At, t.view.Delay))
 	for row := range it.Rows() {
 		if !it.key(sc, columns, row) {
@@ -184,7 +183,9 @@ func (s *Store) lookupWindows(t *table, it *item, columns []int, sc *scratch, n 
 			continue
 		}
 		sc.key = wire.AppendKey(t.prefix(sc.key[:0]), sc.parts)
-		r.asked = it.asked[string(sc.key)]
+		if it.asked != nil {
+			r.asked = it.asked[string(sc.key)]
+		}
 		if err := s.visit(t, placeOf(sc.key), n, func(p *past) { r.row(p, row) }); err != nil {
 			return err
 		}

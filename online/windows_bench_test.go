@@ -110,7 +110,8 @@ func BenchmarkWindowApply(b *testing.B) {
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
 }
 
-// BenchmarkWindowLookup reads the twelve features of one card at one terminal.
+// BenchmarkWindowLookup reads the twelve features of one card at one terminal, for a transaction that the log has, and for one that
+// the read brings.
 func BenchmarkWindowLookup(b *testing.B) {
 	s, end, _ := cardsLoaded(b, 45)
 	plan, err := (&feature.Catalog{Sources: []*feature.Source{cards()}, Views: cardViews()}).PlanFeatures(cardNames())
@@ -124,7 +125,14 @@ func BenchmarkWindowLookup(b *testing.B) {
 		lookups[i] = &feature.Lookup{Plan: plan, Keys: keys, At: end}
 		lookup(b, s, lookups[i])
 	}
-	timed(b, s, func(n int) *feature.Lookup { return lookups[n%len(lookups)] })
+	b.Run("brings=0", func(b *testing.B) { timed(b, s, func(n int) *feature.Lookup { return lookups[n%len(lookups)] }) })
+	for _, l := range lookups {
+		own := feature.NewBatch(cards())
+		cardBatch(rng, own, 1, end, feature.Second)
+		own.Source, own.Columns[0].Ints[0], own.Columns[1].Ints[0] = cards().Name, l.Keys[0][0].Int64(), l.Keys[1][0].Int64()
+		l.Events = []*feature.Batch{own}
+	}
+	b.Run("brings=1", func(b *testing.B) { timed(b, s, func(n int) *feature.Lookup { return lookups[n%len(lookups)] }) })
 }
 
 // timed looks up and reports the median, which other work of the machine does not move.
