@@ -33,10 +33,11 @@ type OnlineResponse struct {
 
 // OnlineMeta says what an answer was made from (rule C5).
 type OnlineMeta struct {
-	Service string       `json:"service" doc:"NAME@VERSION; empty when features were asked for by name"`
-	Views   []string     `json:"views" doc:"the view versions that the answer was made from, NAME@VERSION"`
-	Path    feature.Path `json:"path" doc:"online or offline"`
-	Seq     uint64       `json:"seq" doc:"the log sequence up to which the answer is complete"`
-	LagMS   int64        `json:"lag_ms" doc:"for how long the replica has been behind the log"`
-	Stale   []string     `json:"stale" doc:"what was stale, in words"`
+	Service  string       `json:"service" doc:"NAME@VERSION; empty when features were asked for by name"`
+	Views    []string     `json:"views" doc:"the view versions that the answer was made from, NAME@VERSION"`
+	OnDemand []string     `json:"ondemand,omitempty" doc:"the versions of on-demand features that the answer was made from, NAME@VERSION"`
+	Path     feature.Path `json:"path" doc:"online or offline"`
+	Seq      uint64       `json:"seq" doc:"the log sequence up to which the answer is complete"`
+	LagMS    int64        `json:"lag_ms" doc:"for how long the replica has been behind the log"`
+	Stale    []string     `json:"stale" doc:"what was stale, in words"`
 }

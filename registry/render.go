@@ -42,13 +42,13 @@ func (c PlanChange) String() string {
 	case Change:
 		return fmt.Sprintf("  ~ %s: version %d to %d", name, c.From, c.To)
 	case Upgrade:
-		return fmt.Sprintf("  ~ %s: version %d to %d, on the newest views", name, c.From, c.To)
+		return fmt.Sprintf("  ~ %s: version %d to %d, on the newest versions", name, c.From, c.To)
 	case Annotate:
 		return fmt.Sprintf("  ~ %s: described differently, still version %d", name, c.To)
 	case Delete:
 		return fmt.Sprintf("  - %s: deleted", name)
 	case Behind:
-		return fmt.Sprintf("  ! %s: version %d stays on older views (move it with --upgrade %s)", name, c.From, c.Name)
+		return fmt.Sprintf("  ! %s: version %d stays on older versions (move it with --upgrade %s)", name, c.From, c.Name)
 	case Missing:
 		return fmt.Sprintf("  ? %s: not in these definitions, stays registered (delete it with --delete %s)", name, c.Name)
 	default:

@@ -30,6 +30,9 @@ func compile(p *feature.Plan) *compiled {
 		service = p.Service.String()
 	}
 	c.made = fmt.Appendf(nil, `"service":%q,"views":["%s"]`, service, strings.Join(viewRefs(p), `","`)) // names need no escapes
+	if refs := p.OnDemandRefs(); len(refs) > 0 {
+		c.made = fmt.Appendf(c.made, `,"ondemand":["%s"]`, strings.Join(refs, `","`))
+	}
 	types := make([]string, len(p.Slots))
 	for i := range p.Slots {
 		types[i] = p.Type(i).String()

@@ -274,9 +274,9 @@ func (a *app) versionsCommand() *cobra.Command {
 				if a.cfg.JSON {
 					return a.printJSON(d.Versions)
 				}
-				rows := [][]string{{"VERSION", "APPLIED", "LIVE", "VIEWS"}}
+				rows := [][]string{{"VERSION", "APPLIED", "LIVE", "PINS"}}
 				for _, v := range d.Versions {
-					rows = append(rows, []string{strconv.Itoa(v.Version), v.Since.Format(time.RFC3339), strconv.FormatBool(v.Live), pins(v.Views)})
+					rows = append(rows, []string{strconv.Itoa(v.Version), v.Since.Format(time.RFC3339), strconv.FormatBool(v.Live), strings.TrimSpace(pins(v.Views) + " " + pins(v.OnDemand))})
 				}
 				return a.table(rows)
 			})
@@ -314,10 +314,10 @@ the newest. No version number ever means two things.`,
 }
 
 // pins writes view versions as view@2, in order of name.
-func pins(views map[string]int) string {
+func pins(versions map[string]int) string {
 	var out []string
-	for _, name := range slices.Sorted(maps.Keys(views)) {
-		out = append(out, name+"@"+strconv.Itoa(views[name]))
+	for _, name := range slices.Sorted(maps.Keys(versions)) {
+		out = append(out, name+"@"+strconv.Itoa(versions[name]))
 	}
 	return strings.Join(out, " ")
 }

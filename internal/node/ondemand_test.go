@@ -160,15 +160,15 @@ func upgrades(t *testing.T, client *sdk.Client) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return resp.Meta.Service + " " + resp.Vectors[0].Value("score.half").String()
+		return resp.Meta.Service + " " + strings.Join(resp.Meta.OnDemand, " ") + " " + resp.Vectors[0].Value("score.half").String()
 	}
 	define(t, client, changed, nil)
-	if got := half("scored"); got != "scored@1 5" {
-		t.Errorf("after a change: %s, want scored@1 5", got)
+	if got := half("scored"); got != "scored@1 score@1 5" {
+		t.Errorf("after a change: %s, want scored@1 score@1 5", got)
 	}
 	define(t, client, changed, func(r *api.RegistryRequest) { r.Upgrade = []string{"scored"} })
 	materialize(t, client)
-	for service, want := range map[string]string{"scored": "scored@2 2.5", "scored@1": "scored@1 5"} {
+	for service, want := range map[string]string{"scored": "scored@2 score@2 2.5", "scored@1": "scored@1 score@1 5"} {
 		if got := half(service); got != want {
 			t.Errorf("after the upgrade: %s, want %s", got, want)
 		}

@@ -11,7 +11,7 @@ import (
 
 // drawWindow draws what a window feature computes.
 func (w *world) drawWindow(t *rapid.T, label string) string {
-	column := rapid.SampledFrom([]string{"a", "a", "m", "ts", "*"}).Draw(t, label+" input")
+	column := rapid.SampledFrom([]string{"a", "a", "m", "ts", "x", "*"}).Draw(t, label+" input")
 	ops := []string{"count"}
 	if column != "*" {
 		typ := w.typeOf(column)
@@ -44,7 +44,7 @@ func (w *world) drawWindow(t *rapid.T, label string) string {
 	f += ", window: " + width
 	hops := map[string][]string{"1us": {""}, "1s": {"", ", hop: 500ms", ", hop: 1s"}, "2s": {"", ", hop: 1s", ", hop: 2s"}, "3s": {"", ", hop: 1s", ", hop: 3s"}, "lifetime": {""}}
 	f += rapid.SampledFrom(hops[width]).Draw(t, label+" hop")
-	conditions := []string{"", "", "", `, where: "a > 0"`, `, where: "a != 11 or isNull(a)"`, `, where: "not (a > 0)"`}
+	conditions := []string{"", "", "", `, where: "a > 0"`, `, where: "a != 11 or isNull(a)"`, `, where: "not (a > 0)"`, `, where: "x == x and a > 0"`}
 	if !w.typeOf("m").List { // lists are for on-demand features
 		conditions = append(conditions, `, where: "isNull(m)"`)
 	}

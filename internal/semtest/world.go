@@ -13,6 +13,7 @@ import (
 // that events tie and reads meet edges.
 type world struct {
 	columns  []feature.Field
+	computed feature.Computed // D2: the column x
 	tiebreak bool
 	deleted  bool
 	known    bool
@@ -46,6 +47,17 @@ var valueTypes = []feature.Type{
 	feature.ListOf(feature.KindString), feature.ListOf(feature.KindBool), feature.ListOf(feature.KindTimestamp),
 }
 
+// computedColumns are what the column x may be; it is read like the others.
+var computedColumns = []feature.Computed{
+	{Expr: "a * 2 - 1", Type: feature.Int64},
+	{Expr: "a / 4", Type: feature.Float64},
+	{Expr: "a > 0 or isNull(a)", Type: feature.Bool},
+	{Expr: "toString(a) ?? 'none'", Type: feature.String},
+	{Expr: "a % 2 == 0 ? ts : nil", Type: feature.Timestamp},
+	{Expr: "ts - ts + a", Type: feature.Int64},
+	{Expr: "a ?? 5", Type: feature.Int64},
+}
+
 func drawWorld(t *rapid.T) *world {
 	w := &world{
 		tiebreak: rapid.Bool().Draw(t, "tiebreak"),
@@ -54,6 +66,7 @@ func drawWorld(t *rapid.T) *world {
 		mirrored: rapid.Bool().Draw(t, "role"),
 	}
 	w.drawColumns(t)
+	w.computed = rapid.SampledFrom(computedColumns).Draw(t, "x")
 	if rapid.IntRange(0, 2).Draw(t, "identity") == 2 {
 		w.id = rapid.SampledFrom([][]string{{"a"}, {"k1"}, {"k1", "a"}, {"a", "k2"}, {"ts"}, {"k2", "ts"}}).Draw(t, "id")
 		w.dedup = rapid.SampledFrom([]string{"0s", "1us", "1s", "2s", "3s", "7d"}).Draw(t, "dedup")
@@ -108,7 +121,7 @@ func (w *world) drawView(t *rapid.T, label string) worldView {
 			v.features = append(v.features, fmt.Sprintf("{name: f%d, %s}", i, w.drawWindow(t, name)))
 			continue
 		}
-		f := fmt.Sprintf("{name: f%d, latest: %s", i, rapid.SampledFrom([]string{"a", "a", "m", "ts"}).Draw(t, name))
+		f := fmt.Sprintf("{name: f%d, latest: %s", i, rapid.SampledFrom([]string{"a", "a", "m", "ts", "x"}).Draw(t, name))
 		f += rapid.SampledFrom([]string{"", "", ", ttl: 1us", ", ttl: 1s", ", ttl: 3s"}).Draw(t, name+" ttl")
 		if strings.Contains(f, "latest: a") {
 			f += rapid.SampledFrom([]string{"", ", default: 7"}).Draw(t, name+" default")
@@ -131,16 +144,20 @@ func (w *world) catalogViews() []*feature.View {
 }
 
 func (w *world) typeOf(column string) feature.Type {
+	if column == "x" {
+		return w.computed.Type
+	}
 	return w.columns[feature.FieldIndex(w.columns, column)].Type
 }
 
 // yaml writes the definitions.
 func (w *world) yaml() string {
 	var b strings.Builder
-	columns := make([]string, len(w.columns))
+	columns := make([]string, len(w.columns), len(w.columns)+1)
 	for i, f := range w.columns {
 		columns[i] = fmt.Sprintf("%s: %q", f.Name, f.Type)
 	}
+	columns = append(columns, fmt.Sprintf("x: {expr: %q, type: %s}", w.computed.Expr, w.computed.Type))
 	fmt.Fprintf(&b, "kind: source\nname: %s\ncolumns: {%s}\nevent_time: ts\nmax_future: 160000d\n", source, strings.Join(columns, ", "))
 	for _, line := range []struct {
 		has  bool
