@@ -137,7 +137,11 @@ func (s *lifeScript) catalog() string {
 			if i > 0 {
 				b.WriteByte(' ')
 			}
-			fmt.Fprintf(&b, "%s=%s", it.Role, it.View.Ref())
+			if it.OnDemand != nil {
+				b.WriteString(it.OnDemand.Ref().String())
+			} else {
+				fmt.Fprintf(&b, "%s=%s", it.Role, it.View.Ref())
+			}
 		}
 		b.WriteByte(')')
 	}

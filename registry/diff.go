@@ -88,9 +88,9 @@ func (f *flat) walk(path string, dec *json.Decoder) {
 
 // partName returns what an item of a list is called: its name, its role or view, itself if it is text, or its place.
 func partName(item json.RawMessage, i int) string {
-	var named struct{ Name, View, As string }
+	var named struct{ Name, View, OnDemand, As string }
 	if json.Unmarshal(item, &named) == nil {
-		for _, name := range []string{named.Name, named.As, named.View} {
+		for _, name := range []string{named.Name, named.As, named.View, named.OnDemand} {
 			if name != "" {
 				return name
 			}
