@@ -8,7 +8,7 @@ type TrainingRequest struct {
 	Service  string   `json:"service,omitempty" doc:"NAME or NAME@VERSION; either this or features"`
 	Features []string `json:"features,omitempty" doc:"VIEW.FEATURE names; either these or service"`
 	// Spine is a SpineTable, or an array of objects.
-	Spine    json.RawMessage   `json:"spine,omitempty" doc:"{\"columns\": [...], \"rows\": [[...], ...]}, or an array of objects"`
+	Spine    json.RawMessage   `json:"spine,omitempty" doc:"{\"columns\": [...], \"rows\": [[...], ...]}, or an array of objects; inputs of on-demand features are columns too"`
 	SpineSQL string            `json:"spine_sql,omitempty" doc:"a query whose result is the spine; only where the server allows SQL"`
 	KeysAll  string            `json:"keys_all,omitempty" doc:"an entity: every key of it that has an event is a row of the spine"`
 	At       string            `json:"at,omitempty" doc:"the instant of all rows with keys_all, RFC 3339; now when left out"`

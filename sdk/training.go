@@ -16,7 +16,8 @@ import (
 	"github.com/lockstepfs/lockstep/feature"
 )
 
-// TrainingRequest asks for a training set. Exactly one of Rows, File, SQL and KeysAll says what the spine is.
+// TrainingRequest asks for a training set. Exactly one of Rows, File, SQL and KeysAll says what the spine is, whose columns
+// are also the inputs of on-demand features.
 type TrainingRequest struct {
 	Service  string   // NAME or NAME@VERSION; either this or Features
 	Features []string // VIEW.FEATURE names

@@ -157,6 +157,7 @@ func (a *app) trainCommand() *cobra.Command {
 		Short: "Make a training set: each spine row with its features as of its own time",
 		Long: `Make a training set. The spine says for which keys and times: a file (--spine), a query (--spine-sql) or every
 key of an entity (--keys-all ENTITY, at --at). Its rows and columns are kept, in order; the features follow.
+Inputs of on-demand features are columns of the spine.
 What it was made from (service and view versions, log sequence, import generations) is in the file's metadata,
 for CSV and JSON lines in OUT.meta.json beside it. The same service version at the same --cut makes the same set again.`,
 		Example: `  lockstep train purchase_model --spine spine.csv --out training.parquet
