@@ -149,7 +149,8 @@ func (l *leaf) value(w *windows, input, i int) feature.Value {
 func (t *tree) sum(level, number, measure int) asof.Sum {
 	first, end := number<<(level*fanoutBits)-t.first, (number+1)<<(level*fanoutBits)-t.first
 	last := t.leaves[end-1]
-	x := asof.Sum{Level: level, After: t.starts[first] - 1, Until: last.stamps[last.len()-1].time, Value: t.block(level, number)[measure].Value()}
+	x := asof.Sum{Level: level, First: t.leaves[first].position(0), Last: last.position(last.len() - 1), Value: t.block(level, number)[measure].Value()}
+	x.After, x.Until = x.First.EventTime-1, x.Last.EventTime
 	for _, l := range t.leaves[first:end] {
 		x.Events += l.len()
 	}

@@ -19,7 +19,20 @@ type Sum struct {
 	Level        int          // of a hierarchy, 0 the lowest
 	After, Until feature.Time // where its events lie: later than After, not later than Until
 	Events       int          // how many they are; 0 of a tile, which does not say
+	First, Last  Position     // the oldest and the newest of them; of a tile nothing
 	Value        feature.Value
+}
+
+// Has reports whether an event of that position belongs to s, or, where s is a tile, may: events of its time that came later than it
+// was made may be there singly.
+func (s *Sum) Has(p Position) bool {
+	if p.Seq == Asked { // no state ever has one
+		return false
+	}
+	if s.Events == 0 {
+		return s.After < p.EventTime && p.EventTime <= s.Until
+	}
+	return Compare(s.First, p) <= 0 && Compare(p, s.Last) <= 0
 }
 
 // Traced is an event as a path has it.

@@ -42,8 +42,8 @@ features: [{name: last, latest: n}]
 `, nil)
 	now := time.Now().UTC().Truncate(time.Second)
 	var file strings.Builder
-	for i := range 300 { // some of them equal
-		fmt.Fprintf(&file, "{\"user\":\"u\",\"ts\":%q,\"n\":%d}\n", now.Add(time.Duration(i/2*2-3600)*time.Second).Format(time.RFC3339), i/2)
+	for i := range 300 { // some of them equal, and some instants on both sides of what is summed up
+		fmt.Fprintf(&file, "{\"user\":\"u\",\"ts\":%q,\"n\":%d}\n", now.Add(time.Duration(i/5*5-3600)*time.Second).Format(time.RFC3339), i/2)
 	}
 	if _, err := client.Import(t.Context(), sdk.ImportRequest{Source: "clicks", File: strings.NewReader(file.String()), Format: "jsonl", Name: "clicks.jsonl"}, nil); err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ features: [{name: last, latest: n}]
 	materialize(t, client)
 	req := sdk.OnlineRequest{
 		Features: []string{"v.last", "v.exact", "v.hop", "v.ever", "plain.last"}, Entities: map[string]any{"user": []string{"u"}}, At: now.Add(10 * time.Minute),
-		Events: map[string]any{"clicks": []any{map[string]any{"user": "u", "ts": now, "n": 5}}},
+		Events: map[string]any{"clicks": []any{map[string]any{"user": "u", "ts": now, "n": 5}, map[string]any{"user": "u", "ts": now.Add(-8 * time.Minute), "n": 7}}},
 	}
 	x, err := client.Explain(t.Context(), req)
 	if err != nil {

@@ -94,9 +94,28 @@ func Explain(ctx context.Context, online Online, offline Offline, l *feature.Loo
 	return out, nil
 }
 
+// places is the positions of some events.
+type places map[asof.Position]struct{}
+
+func placesOf(t *asof.Trace) places {
+	p := places{}
+	if t != nil {
+		for i := range t.Events {
+			p[t.Events[i].Position] = struct{}{}
+		}
+	}
+	return p
+}
+
+func (p places) has(e *asof.Traced) bool {
+	_, ok := p[e.Position]
+	return ok
+}
+
 // merge returns the events of both paths, newest first. have is nil when the replica was not asked.
 func merge(have, there *asof.Trace, at feature.Time) []Event {
 	var events []Event
+	online, offline := placesOf(have), placesOf(there)
 	for i := range there.Events {
 		e := Event{Traced: there.Events[i], Offline: true, Request: there.Events[i].Seq == asof.Asked}
 		if e.AvailableAt > at && !e.Request {
@@ -106,7 +125,7 @@ func merge(have, there *asof.Trace, at feature.Time) []Event {
 			e.Notes = append(e.Notes, Duplicate)
 		}
 		if have != nil {
-			e.Online = slices.ContainsFunc(have.Events, func(x asof.Traced) bool { return x.Position == e.Position }) || summed(have, e.EventTime)
+			e.Online = online.has(&e.Traced) || summed(have, e.Position)
 			if !e.Online && !have.More {
 				e.Notes = append(e.Notes, Missing)
 			}
@@ -117,7 +136,7 @@ func merge(have, there *asof.Trace, at feature.Time) []Event {
 		return events
 	}
 	for _, x := range have.Events {
-		if slices.ContainsFunc(there.Events, func(e asof.Traced) bool { return x.Position == e.Position }) {
+		if offline.has(&x) {
 			continue
 		}
 		e := Event{Traced: x, Online: true, Request: x.Seq == asof.Asked}
@@ -149,13 +168,20 @@ func (x *Explained) list(events []Event) {
 	slices.SortStableFunc(x.Events, func(a, b Event) int { return asof.Compare(b.Position, a.Position) })
 }
 
-// sums compares what the replica had summed up with what ClickHouse's events make of it.
+// sums compares what the replica had summed up with what ClickHouse's events make of it. Of a tile those are not compared that the
+// replica has singly beside it.
 func sums(f *feature.Feature, have, there *asof.Trace) []Sum {
 	var out []Sum
+	events := there.Events
+	if have.Tiled {
+		singly := placesOf(have)
+		events = slices.DeleteFunc(slices.Clone(events), func(e asof.Traced) bool { return singly.has(&e) })
+	}
 	for _, s := range have.Sums {
-		x := Sum{Sum: s, Known: !there.More || len(there.Events) > 0 && there.Events[len(there.Events)-1].EventTime <= s.After}
+		all := !there.More || len(there.Events) > 0 && there.Events[len(there.Events)-1].EventTime <= s.After
+		x := Sum{Sum: s, Known: all && (!have.Tiled || !have.More)}
 		if x.Known {
-			x.Offline = worth(f, there.Events, s)
+			x.Offline = worth(f, events, &s)
 			x.Differs = !same(f, feature.Cell{Value: x.Value}, feature.Cell{Value: x.Offline})
 		}
 		out = append(out, x)
@@ -164,7 +190,7 @@ func sums(f *feature.Feature, have, there *asof.Trace) []Sum {
 }
 
 // worth is what the events of a part are worth, which come newest first (rules W2, R3).
-func worth(f *feature.Feature, events []asof.Traced, part asof.Sum) feature.Value {
+func worth(f *feature.Feature, events []asof.Traced, part *asof.Sum) feature.Value {
 	var typ feature.Type
 	for i := range events {
 		if typ.Kind == feature.KindNull {
@@ -176,14 +202,14 @@ func worth(f *feature.Feature, events []asof.Traced, part asof.Sum) feature.Valu
 	}
 	state := agg.New(agg.SpecOf(f.Window, typ))
 	for i := range slices.Backward(events) {
-		if e := &events[i]; !e.Deleted && part.After < e.EventTime && e.EventTime <= part.Until {
+		if e := &events[i]; !e.Deleted && part.Has(e.Position) {
 			state.Add(e.Value)
 		}
 	}
 	return state.Value()
 }
 
-// summed reports whether an event of that time may be in a tile.
-func summed(have *asof.Trace, t feature.Time) bool {
-	return have.Tiled && slices.ContainsFunc(have.Sums, func(s asof.Sum) bool { return s.After < t && t <= s.Until })
+// summed reports whether an event of that position may be in a tile.
+func summed(have *asof.Trace, p asof.Position) bool {
+	return have.Tiled && slices.ContainsFunc(have.Sums, func(s asof.Sum) bool { return s.Has(p) })
 }

@@ -122,6 +122,30 @@ func TestExplainTiles(t *testing.T) {
 	}
 }
 
+// TestExplainSums: a sum is compared with its own events, not with others of its time: those that the read brings, those of
+// the next block, and those that are beside a tile.
+func TestExplainSums(t *testing.T) {
+	own := at(30, 0)
+	own.Seq = asof.Asked
+	block := func(first, last asof.Traced, events int) asof.Sum {
+		return asof.Sum{
+			After: first.EventTime - 1, Until: last.EventTime, Events: events, First: first.Position, Last: last.Position,
+			Value: feature.Int64Value(int64(events)),
+		}
+	}
+	all := []asof.Traced{at(10, 9), own, at(30, 4), at(30, 3), at(30, 2), at(40, 1)}
+	exact := &traced{have: asof.Trace{Events: all, Sums: []asof.Sum{block(at(40, 1), at(30, 2), 2), block(at(30, 3), at(30, 4), 2)}}, there: asof.Trace{Events: all}}
+	tile := asof.Sum{After: clock - feature.Time(hour), Until: clock, Value: feature.Int64Value(3)}
+	tiled := &traced{have: asof.Trace{Tiled: true, Events: []asof.Traced{own, at(10, 9), at(30, 4)}, Sums: []asof.Sum{tile}}, there: asof.Trace{Events: all}}
+	for name, w := range map[string]*traced{"blocks": exact, "tiles": tiled} {
+		for _, s := range explain(t, w).Features[0].Sums {
+			if !s.Known || s.Differs {
+				t.Errorf("%s: the sum %+v differs from %s", name, s.Sum, s.Offline)
+			}
+		}
+	}
+}
+
 // TestExplainMany: those with a note are listed first.
 func TestExplainMany(t *testing.T) {
 	w := &traced{}
