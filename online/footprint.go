@@ -51,11 +51,10 @@ func Measure(v *feature.View, src *feature.Source, clock feature.Time, rows iter
 		if !bytes.Equal(next, key) {
 			m.add(key, events)
 			key, events = next, events[:0]
-			if m.Events >= maxMeasured {
-				break
-			}
 		}
-		events = append(events, row.Event)
+		if events = append(events, row.Event); m.Events+int64(len(events)) >= maxMeasured {
+			break // perhaps in the middle of a key
+		}
 	}
 	m.add(key, events)
 	return &m.Footprint, nil
