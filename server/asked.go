@@ -31,6 +31,9 @@ func (r *onlineRequest) parseEvents(sc *scanner) error {
 			return fieldError("events", "expected an array of rows for source %q, got %s", name, kindOf(raw))
 		}
 		err := sc.array(func() error {
+			if len(of.rows) == r.limit {
+				return feature.Errorf(feature.CodeTooLarge, "the request brings more than %d events of source %s, the limit of one request", r.limit, name)
+			}
 			raw, err := sc.span()
 			of.rows = append(of.rows, raw)
 			return err
@@ -49,13 +52,10 @@ func (s *Server) asked(c *gin.Context, p *feature.Plan, events []sourceRows) ([]
 		if !slices.Contains(sources, of.source) {
 			return nil, fieldError("events", "nothing that is read is made from a source %q: expected %s", of.source, strings.Join(sources, ", "))
 		}
-		if len(of.rows) > s.cfg.Limits.Keys {
-			return nil, feature.Errorf(feature.CodeTooLarge, "the request brings more than %d events of source %s, the limit of one request", s.cfg.Limits.Keys, of.source)
-		}
 		if len(of.rows) == 0 {
 			continue
 		}
-		if err := s.charge(c, rowCost*int64(len(of.rows))); err != nil {
+		if err := s.chargeRows(c, len(of.rows), p.Catalog.Source(of.source)); err != nil {
 			return nil, err
 		}
 		b, err := s.cfg.Reader.Asked(of.source, of.rows)

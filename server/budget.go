@@ -21,7 +21,7 @@ const (
 	bodyCost   = 4        // for each byte of a body: itself, its parts, and what is made of them
 	rowCost    = 128      // for each row of a push, besides its bytes
 	placeCost  = 40       // for each value of a pushed row
-	cellCost   = 160      // for each value of an online read: the cell and its text
+	cellCost   = 160      // for each value of an online read: the cell and its text, or, of an input, what is read and what is made of it
 	streamCost = 16 << 20 // of a stream of JSON lines, in chunks
 	tableCost  = 64 << 20 // of a training set, an import or a query: a few batches of rows
 
@@ -61,6 +61,15 @@ func (s *Server) charge(c *gin.Context, n int64) error {
 	}
 	c.Set(charged, held+n)
 	return nil
+}
+
+// chargeRows takes what rows of a source need besides their bytes; src may be nil.
+func (s *Server) chargeRows(c *gin.Context, rows int, src *feature.Source) error {
+	cost := int64(rowCost)
+	if src != nil {
+		cost += placeCost * int64(len(src.Columns))
+	}
+	return s.charge(c, cost*int64(rows))
 }
 
 // refund gives back n of the bytes that the request was charged.

@@ -65,7 +65,7 @@ func (s *Server) push(c *gin.Context) error {
 	if err != nil {
 		return invalid(err)
 	}
-	if err := s.charge(c, int64(len(p.Rows))*(rowCost+placeCost*int64(len(src.Columns)))); err != nil {
+	if err := s.chargeRows(c, len(p.Rows), src); err != nil {
 		return err
 	}
 	answer, err := s.pushOnce(c.Request.Context(), p, body)

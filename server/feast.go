@@ -49,7 +49,7 @@ func (s *Server) feastOnlineOnce(c *gin.Context, req *feastRequest) error {
 		return err
 	}
 	l.Keys = columns[:len(p.plan.Keys)]
-	if l.Inputs, err = given.inputs(p.plan.Inputs, s.cfg.Limits.Keys); err != nil {
+	if l.Inputs, err = s.inputs(c, given, p.plan.Inputs); err != nil {
 		return err
 	}
 	a, err := s.lookup(c, l, req.path)

@@ -98,6 +98,10 @@ func TestMemoryBudget(t *testing.T) {
 	if status, header, body := s.do(request{path: online, body: pad(30_000)}); status != 413 || header.Get("Retry-After") != "" {
 		t.Errorf("a body that never fits = %d %s", status, body)
 	}
+	inputs := `{"request":{"x":[[` + strings.Repeat("1,", 1000) + `1]]},` + ok + `}` // lists take much more than their text
+	if status, _, body := s.do(request{path: online, body: inputs}); status != 413 {
+		t.Errorf("inputs that never fit = %d %s", status, body)
+	}
 	done := make(chan int)
 	go func() { status, _, _, _ := s.try(request{path: online, body: pad(15_000)}); done <- status }()
 	<-entered

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -31,7 +32,7 @@ func (s *Server) parseOnline(c *gin.Context) (*onlineRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := &onlineRequest{}
+	req := &onlineRequest{limit: s.cfg.Limits.Keys}
 	if err := req.parse(body); err != nil {
 		return nil, invalid(err)
 	}
@@ -78,7 +79,7 @@ func (s *Server) lookupOf(c *gin.Context, req *onlineRequest) (*compiled, *featu
 	if l.Keys, err = req.keys(p.plan.Keys, s.cfg.Limits.Keys); err != nil {
 		return nil, nil, err
 	}
-	if l.Inputs, err = req.inputs(p.plan.Inputs, s.cfg.Limits.Keys); err != nil {
+	if l.Inputs, err = s.inputs(c, req, p.plan.Inputs); err != nil {
 		return nil, nil, err
 	}
 	l.Events, err = s.asked(c, p.plan, req.events)
@@ -135,6 +136,7 @@ var jsonHeader = []string{api.MediaJSON}
 
 // onlineRequest is an api.OnlineRequest before the types of its keys are known.
 type onlineRequest struct {
+	limit    int // of events of a source
 	service  string
 	features []string
 	entities []keyColumn
@@ -308,6 +310,18 @@ func (r *onlineRequest) keys(expected []feature.Field, limit int) ([][]feature.V
 
 const maxDetails = 100
 
+// inputs charges for the inputs of the request, those of lists by their elements, and converts them.
+func (s *Server) inputs(c *gin.Context, r *onlineRequest, expected []feature.Field) ([][]feature.Value, error) {
+	values := 0
+	for _, given := range r.request {
+		values += bytes.Count(given.raw, []byte(",")) + 1
+	}
+	if err := s.charge(c, cellCost*int64(values)); err != nil {
+		return nil, err
+	}
+	return r.inputs(expected, s.cfg.Limits.Keys)
+}
+
 // inputs returns a column for each of the expected inputs of on-demand features, converted like keys; nil for one that the request
 // does not bring, which is for whoever computes with it to say.
 func (r *onlineRequest) inputs(expected []feature.Field, limit int) ([][]feature.Value, error) {
@@ -383,7 +397,11 @@ func parseKeys(raw []byte, f feature.Field, limit int) (column []feature.Value, 
 		if len(column) == limit {
 			return feature.Errorf(feature.CodeTooLarge, "%s has more than %d values, the limit of one request", f.Name, limit)
 		}
-		t, err := valueToken(sc)
+		take := keyToken // which leaves an array unread
+		if f.Type.List {
+			take = valueToken
+		}
+		t, err := take(sc)
 		if err != nil {
 			return err
 		}
