@@ -79,7 +79,8 @@ func (l *lab) cards(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, conn, err := l.openCards(ctx, catalog.Sources[0], file)
+	store, conn, err := l.openEvents(ctx, "cards", catalog.Sources[0], fmt.Sprintf(`INSERT INTO events_cards (tx_id, _us_at, customer_id, terminal_id, amount, fraud, _us__available_at, _seq, _idx, _gen)
+		SELECT tx_id, toUnixTimestamp64Micro(assumeNotNull(tx_datetime)) AS us, customer_id, terminal_id, tx_amount, tx_fraud, us, 1, tx_id, 0 FROM file('%s', Parquet)`, file))
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func (l *lab) cards(ctx context.Context) error {
 		}
 		theirs = append(theirs, time.Since(begun))
 		begun = time.Now()
-		if err := readCards(ctx, store, plan, rows); err != nil {
+		if err := readSet(ctx, store, offline.Training{Plan: plan, SQL: "SELECT tx_id, at, customer_id, terminal_id FROM events_cards ORDER BY tx_id", TimeColumn: "at"}, rows); err != nil {
 			return err
 		}
 		ours = append(ours, time.Since(begun))
@@ -110,9 +111,8 @@ func (l *lab) cards(ctx context.Context) error {
 	return nil
 }
 
-// openCards fills a database of its own.
-func (l *lab) openCards(ctx context.Context, src *feature.Source, file string) (*offline.Store, driver.Conn, error) {
-	const database = "cards"
+// openEvents fills a database of its own, whose source cards an INSERT brings.
+func (l *lab) openEvents(ctx context.Context, database string, src *feature.Source, insert string) (*offline.Store, driver.Conn, error) {
 	store, err := offline.Open(ctx, offline.Config{Dial: l.engine.DialContext, Database: database, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, nil, err
@@ -124,8 +124,7 @@ func (l *lab) openCards(ctx context.Context, src *feature.Source, file string) (
 		return nil, nil, errors.Join(err, store.Close())
 	}
 	for _, sql := range []string{
-		fmt.Sprintf(`INSERT INTO events_cards (tx_id, _us_at, customer_id, terminal_id, amount, fraud, _us__available_at, _seq, _idx, _gen)
-			SELECT tx_id, toUnixTimestamp64Micro(assumeNotNull(tx_datetime)) AS us, customer_id, terminal_id, tx_amount, tx_fraud, us, 1, tx_id, 0 FROM file('%s', Parquet)`, file),
+		insert,
 		"INSERT INTO watermarks (log, seq) VALUES ('log', 1)",
 		"OPTIMIZE TABLE events_cards FINAL",
 	} {
@@ -157,23 +156,4 @@ func readCardsByHand(ctx context.Context, conn driver.Conn, sql string) (int, er
 		n++
 	}
 	return n, rows.Err()
-}
-
-func readCards(ctx context.Context, store *offline.Store, plan *feature.Plan, want int) error {
-	set, err := store.Train(ctx, offline.Training{Plan: plan, SQL: "SELECT tx_id, at, customer_id, terminal_id FROM events_cards ORDER BY tx_id", TimeColumn: "at"})
-	if err != nil {
-		return err
-	}
-	defer set.Close()
-	rows := 0
-	for batch, err := range set.Batches(ctx) {
-		if err != nil {
-			return err
-		}
-		rows += batch.Rows
-	}
-	if rows != want || rows == 0 {
-		return fmt.Errorf("%d rows: expected %d", rows, want)
-	}
-	return nil
 }

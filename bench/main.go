@@ -36,14 +36,15 @@ func main() {
 	rows := flag.Int("rows", 3_000_000, "rows to import and to stream")
 	events := flag.Int("events", 10_000_000, "events of the training benchmark")
 	spine := flag.Int("spine", 1_000_000, "spine rows of the training benchmark")
+	only := flag.String("only", "", "one of import, stream, training, cards, hot and push, alone")
 	flag.Parse()
-	if err := run(context.Background(), *rows, *events, *spine); err != nil {
+	if err := run(context.Background(), *only, *rows, *events, *spine); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rows, events, spine int) error {
+func run(ctx context.Context, only string, rows, events, spine int) error {
 	dir, err := os.MkdirTemp("", "lockstep-bench-")
 	if err != nil {
 		return err
@@ -55,14 +56,22 @@ func run(ctx context.Context, rows, events, spine int) error {
 		return err
 	}
 	defer stop()
-	for _, measure := range []func(context.Context) error{
-		l.importing, l.streaming,
-		func(ctx context.Context) error { return l.training(ctx, events, spine) },
-		l.cards,
-		l.pushing,
+	for _, m := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{"import", l.importing},
+		{"stream", l.streaming},
+		{"training", func(ctx context.Context) error { return l.training(ctx, events, spine) }},
+		{"cards", l.cards},
+		{"hot", l.hot},
+		{"push", l.pushing},
 	} {
-		if err := measure(ctx); err != nil {
-			return err
+		if only != "" && m.name != only {
+			continue
+		}
+		if err := m.measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', 0)
