@@ -18,6 +18,7 @@ func TestFixedLimitsAreDocumented(t *testing.T) {
 		fmt.Sprintf("| one line in a stream of JSON lines | %d MiB |", maxLine>>20),
 		fmt.Sprintf("| header of a request | %d KiB, %d s |", headerBytes>>10, int(headerTime.Seconds())),
 		fmt.Sprintf("| dead letters of one answer | %d,000 |", maxLetters/1000),
+		fmt.Sprintf("| features of one read or training set that are asked for by name | %d,000 |", maxFeatures/1000),
 		fmt.Sprintf("| audit entries of one answer | %d,000 |", maxEntries/1000),
 		fmt.Sprintf("| idempotency keys remembered | %d,000, for %d minutes |", maxReplays/1000, int(replayFor.Minutes())),
 	} {

@@ -87,6 +87,18 @@ func TestRowLimits(t *testing.T) {
 	}
 }
 
+// TestManyFeatures: a list of features is as long as it likes only up to a point.
+func TestManyFeatures(t *testing.T) {
+	s := start(t, (&parts{}).config())
+	read := func(n int) request {
+		return request{path: online, body: `{"features":[` + strings.Repeat(`"departures.load",`, n-1) + `"departures.load"],"entities":{"airport":["JFK"]}}`}
+	}
+	s.want(200, read(10_000))
+	if status, _, body := s.do(read(10_001)); status != 413 {
+		t.Errorf("10,001 features = %d %s", status, body)
+	}
+}
+
 // TestMemoryBudget: what cannot fit is refused for good, what does not fit now for now; everything is given back.
 func TestMemoryBudget(t *testing.T) {
 	p := &parts{}

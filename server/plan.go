@@ -56,8 +56,12 @@ func viewRefs(p *feature.Plan) []string {
 	return slices.Compact(refs)
 }
 
-// maxPlans bounds a planCache: lists of features are chosen by clients.
-const maxPlans = 1024
+// Lists of features are chosen by clients, who may ask for one many times.
+const (
+	maxFeatures = 10_000   // of a list
+	maxPlans    = 1024     // that a planCache keeps
+	maxPlanKey  = 16 << 10 // bytes of a list whose plan is kept
+)
 
 // planCache remembers the plans of one catalog.
 type planCache struct{ current atomic.Pointer[planSet] }
@@ -75,6 +79,8 @@ func (p *planCache) plan(catalog *feature.Catalog, service string, features []st
 		return nil, feature.Errorf(feature.CodeInvalid, "name a service, or features")
 	case service != "" && len(features) > 0:
 		return nil, feature.Errorf(feature.CodeInvalid, "name either a service or features, not both")
+	case len(features) > maxFeatures:
+		return nil, feature.Errorf(feature.CodeTooLarge, "%d features are asked for: at most %d are read at a time", len(features), maxFeatures)
 	}
 	set := p.current.Load()
 	if set == nil || set.catalog != catalog {
@@ -99,7 +105,7 @@ func (p *planCache) plan(catalog *feature.Catalog, service string, features []st
 		return nil, err
 	}
 	c := compile(plan)
-	if set.size.Add(1) <= maxPlans {
+	if len(key) <= maxPlanKey && set.size.Add(1) <= maxPlans {
 		set.plans.Store(key, c)
 	}
 	return c, nil
