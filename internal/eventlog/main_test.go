@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -57,6 +58,7 @@ func open(t testing.TB, cfg eventlog.Config) *eventlog.Log {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
+	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 1<<30) // a server lends out what the disk has
 	l, err := eventlog.Open(within(t), cfg)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
