@@ -9,8 +9,8 @@ import (
 )
 
 // Bits of a position packed into one unsigned integer, from the low end: the index in its message, the sequence, then,
-// where the source declares one, the tiebreak and whether it is there, and the event time since the first valid instant. 54
-// bits hold every valid instant.
+// where the source declares one, the tiebreak and whether it is there, and the event time since just before the first valid
+// instant, so that no position is 0: a spine row to which no event goes has that. 54 bits hold every valid instant.
 const (
 	indexBits    = 32
 	sequenceBits = 64
@@ -31,7 +31,7 @@ type packed struct {
 }
 
 func newPacked(src *feature.Source, e *events) packed {
-	p := packed{TimeBase: -int64(feature.MinTime), Word: "UInt128", Decimal: "Decimal128(0)"}
+	p := packed{TimeBase: 1 - int64(feature.MinTime), Word: "UInt128", Decimal: "Decimal128(0)"}
 	low := fmt.Sprintf("bitShiftLeft(toUInt128(_seq), %d) + _idx", indexBits)
 	p.TimeShift = indexBits + narrowBits
 	switch tie := tieOrder(src); {
