@@ -67,6 +67,9 @@ func (l *leaf) before(e *asof.Event) bool {
 
 // until returns how many events are at or before t.
 func (l *leaf) until(t feature.Time) int {
+	if n := len(l.stamps); n == 0 || l.stamps[n-1].time <= t {
+		return n
+	}
 	return sort.Search(len(l.stamps), func(i int) bool { return l.stamps[i].time > t })
 }
 

@@ -2,6 +2,7 @@ package online
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"sort"
 
@@ -312,7 +313,36 @@ func (t *tree) at(hi feature.Time) (*leaf, int) {
 
 // lastFrom returns the last leaf that has an event at or before hi, or -1.
 func (t *tree) lastFrom(hi feature.Time) int {
-	return sort.Search(len(t.starts), func(i int) bool { return t.starts[i] > hi }) - 1
+	n := len(t.starts)
+	if n > 0 && t.starts[n-1] == math.MaxInt64 {
+		n-- // no events: nothing to go by
+	}
+	return lastUntil(t.starts[:n], hi)
+}
+
+// lastUntil returns the index of the last of times, which are ordered, that is at or before hi, or -1. Events often come at
+// an even pace, so it tries where hi would be then; it halves what is left as well, so that it never takes long.
+func lastUntil(times []feature.Time, hi feature.Time) int {
+	a, b := 0, len(times)-1
+	switch {
+	case b < 0 || times[0] > hi:
+		return -1
+	case times[b] <= hi:
+		return b
+	}
+	for b-a > 1 { // times[a] ≤ hi < times[b]
+		even := a + int((float64(hi)-float64(times[a]))/(float64(times[b])-float64(times[a]))*float64(b-a))
+		for _, at := range [...]int{even, even + 1, (a + b) / 2} {
+			switch {
+			case at <= a || at >= b:
+			case times[at] <= hi:
+				a = at
+			default:
+				b = at
+			}
+		}
+	}
+	return a
 }
 
 // span is the events between two instants: from place i of leaf a up to, and without, place j of leaf b.
@@ -363,10 +393,8 @@ func (t *tree) whole(s span) (from, to int, part bool) {
 // blocks visits the greatest blocks that leaves from up to, and without, to are made of.
 func (t *tree) blocks(from, to int, visit func(level, number int)) {
 	for from < to {
-		k := 0
-		for k+1 < len(t.levels) && from&(1<<((k+1)*fanoutBits)-1) == 0 && from+1<<((k+1)*fanoutBits) <= to {
-			k++
-		}
+		k := min(bits.TrailingZeros(uint(from)), bits.Len(uint(to-from))-1) / fanoutBits
+		k = min(k, len(t.levels)-1)
 		visit(k, from>>(k*fanoutBits))
 		from += 1 << (k * fanoutBits)
 	}

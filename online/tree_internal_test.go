@@ -5,7 +5,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/agg"
@@ -131,4 +134,22 @@ func near(a, b feature.Value) bool {
 	}
 	x, y := a.Float64(), b.Float64()
 	return a.Type() == feature.Float64 && b.Type() == feature.Float64 && math.Abs(x-y) <= 1e-9*(1+math.Abs(x)+x*x)
+}
+
+// Even, uneven and equal times; the last one may stand for a leaf without events.
+func TestLastUntil(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		times := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) feature.Time {
+			return feature.Time(rapid.OneOf(rapid.Int64Range(-5, 50), rapid.Int64Range(int64(feature.MinTime), int64(feature.MaxTime)), rapid.Just[int64](math.MaxInt64)).Draw(t, "time"))
+		}), 0, 200).Draw(t, "times")
+		slices.Sort(times)
+		hi := rapid.OneOf(rapid.Int64Range(-6, 51), rapid.Int64Range(int64(feature.MinTime)-1, int64(feature.MaxTime)+1)).Draw(t, "hi")
+		if len(times) > 0 && rapid.Bool().Draw(t, "equal") {
+			hi = int64(rapid.SampledFrom(times).Draw(t, "one"))
+		}
+		want := sort.Search(len(times), func(i int) bool { return int64(times[i]) > hi }) - 1
+		if got := lastUntil(times, feature.Time(hi)); got != want {
+			t.Fatalf("lastUntil(%d, %d) = %d, want %d", times, hi, got, want)
+		}
+	})
 }

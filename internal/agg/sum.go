@@ -84,13 +84,19 @@ func (c *compensated) merge(o compensated) {
 	c.lost += o.lost
 }
 
-// addAll adds the floats of a column, in which a NULL place holds 0.
+// addAll adds the floats of a column, in which a NULL place holds 0. Two sums side by side take half the time: each addition
+// waits for the one before.
 func (c *compensated) addAll(xs []float64) {
-	acc := *c
-	for _, x := range xs {
-		acc.add(x)
+	a, b := *c, compensated{}
+	for ; len(xs) >= 2; xs = xs[2:] {
+		a.add(xs[0])
+		b.add(xs[1])
 	}
-	*c = acc
+	for _, x := range xs {
+		a.add(x)
+	}
+	a.merge(b)
+	*c = a
 }
 
 // value is the sum alone where it has overflowed: then lost is not a number.
