@@ -76,8 +76,12 @@ func (c *cell) settle(k *keeping) {
 		}, func(l *leaf, i, j int) { c.rows = c.rows.drop(l, i, j) })
 	}
 	if c.past.prune(k) >= min(manyRows, c.past.windows.leaf) {
-		first := c.past.events.leaves[0].position(0)
-		c.cut = wire.AppendPosition(c.cut[:0], &first)
+		if l := c.past.events.leaves[0]; l.len() > 0 {
+			first := l.position(0)
+			c.cut = wire.AppendPosition(c.cut[:0], &first)
+		} else { // all were at or before
+			c.cut = wire.AppendInstant(c.cut[:0], k.exact+1)
+		}
 	}
 }
 

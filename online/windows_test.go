@@ -1,8 +1,12 @@
 package online_test
 
 import (
+	"math/rand/v2"
+	"testing"
+
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/agg"
+	"github.com/lockstepfs/lockstep/online"
 )
 
 // windowFeature returns a feature over clicks.
@@ -55,4 +59,45 @@ func windowViews() []*feature.View {
 	}
 	tiled.Features = append(tiled.Features, windowFeature("n", feature.Window{Operator: "count", Input: "*", Width: 12, Hop: 4}))
 	return []*feature.View{exact, mixed, tiled}
+}
+
+// A key whose leaf is full gets an event that is too old for its windows with exact edges: all its events go, and a tile grows.
+func TestLateAfterAllExpired(t *testing.T) {
+	v := cardViews()[0]
+	v.Features = []feature.Feature{
+		{Name: "hour", Type: feature.Int64, Window: &feature.Window{Operator: "count", Input: "*", Width: feature.Hour}},
+		{Name: "ever", Type: feature.Int64, Window: &feature.Window{Operator: "count", Input: "*"}},
+	}
+	for _, leaf := range []int{1, 2, 128} {
+		s := open(t, online.Config{LeafEvents: leaf})
+		c := &feature.Catalog{Sources: []*feature.Source{cards()}, Views: []*feature.View{v}}
+		mustFollow(t, s, c)
+		plan, err := c.PlanFeatures([]string{v.Name + ".hour", v.Name + ".ever"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq := uint64(0)
+		push := func(customer int64, rows int, at feature.Time) {
+			b := &feature.Batch{}
+			cardBatch(rand.New(rand.NewPCG(1, 2)), b, rows, at, feature.Second)
+			for i := range rows {
+				b.Columns[0].Ints[i] = customer
+			}
+			seq++
+			if err := s.Apply(seq, at.Add(feature.Minute), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const noon = feature.Time(12 * feature.Hour)
+		push(1, 128, noon)
+		own := &feature.Lookup{Plan: plan, Keys: [][]feature.Value{{feature.Int64Value(1)}}, At: noon.Add(feature.Hour)}
+		lookup(t, s, own)                 // its events are in memory now
+		push(2, 1, noon.Add(feature.Day)) // the clock goes on
+		push(1, 1, noon.Add(-feature.Hour))
+		own.At = noon.Add(feature.Day)
+		got := lookup(t, s, own)
+		if hour, ever := got.Cells[0].Value, got.Cells[1].Value; hour.Int64() != 0 || ever.Int64() != 129 {
+			t.Errorf("leaves of %d: %s in the last hour, %s ever, want 0 and 129", leaf, hour, ever)
+		}
+	}
 }
