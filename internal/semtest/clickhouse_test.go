@@ -21,7 +21,11 @@ import (
 
 func TestMain(m *testing.M) { chtest.Main(m) }
 
-func TestClickHouse(t *testing.T) { testExecution(t, clickhouseExecution(t), 60) }
+// TestClickHouse runs beside TestStream: both wait for the engine most of the time, each for one of its threads.
+func TestClickHouse(t *testing.T) {
+	t.Parallel()
+	testExecution(t, clickhouseExecution(t))
+}
 
 // clickhouseExecution keeps one database for all worlds and empties it between them.
 func clickhouseExecution(t *testing.T) semtest.Execution {

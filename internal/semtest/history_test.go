@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -16,27 +17,29 @@ import (
 	"github.com/lockstepfs/lockstep/internal/semtest"
 )
 
-// mostHistories is how many random histories an execution runs that is quick.
-const mostHistories = 300
+// quickHistories is how many random histories each execution runs, if neither -rapid.checks nor LOCKSTEP_HISTORIES says how many.
+const quickHistories = 300
 
 // leastShare is the least percentage of cells that must lie on an edge or a tie.
 const leastShare = 20
 
-// testHistories compares an execution with the oracle on n random histories, or as many as -rapid.checks says. In the long
-// mode LOCKSTEP_HISTORIES says how many those are that run the most of them; the others run their share.
-func testHistories(t *testing.T, x semtest.Execution, n int) {
-	if long := os.Getenv("LOCKSTEP_HISTORIES"); long != "" {
-		most, err := strconv.Atoi(long)
-		if err != nil {
-			t.Fatalf("LOCKSTEP_HISTORIES: %v", err)
-		}
-		n = max(1, n*most/mostHistories)
+// checks tells rapid once how many histories to draw.
+var checks = sync.OnceValue(func() error {
+	n := os.Getenv("LOCKSTEP_HISTORIES")
+	if n == "" {
+		n = strconv.Itoa(quickHistories)
 	}
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set(strconv.Itoa(n)); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = f.Value.Set(f.DefValue) }() // it was its value
+	f := flag.Lookup("rapid.checks")
+	if f.Value.String() != f.DefValue {
+		return nil
+	}
+	return f.Value.Set(n)
+})
+
+// testHistories compares an execution with the oracle on random histories.
+func testHistories(t *testing.T, x semtest.Execution) {
+	if err := checks(); err != nil {
+		t.Fatalf("LOCKSTEP_HISTORIES: %v", err)
 	}
 	var total semtest.Share
 	refused, answered, copied := 0, 0, 0

@@ -31,13 +31,7 @@ const (
 
 func TestOnline(t *testing.T) {
 	for _, m := range []mode{inMemory, flushed, restarted, joined} {
-		t.Run(string(m), func(t *testing.T) {
-			n := mostHistories
-			if m == restarted {
-				n /= 10 // on a real disk
-			}
-			testExecution(t, onlineExecution(m), n)
-		})
+		t.Run(string(m), func(t *testing.T) { testExecution(t, onlineExecution(m)) })
 	}
 }
 

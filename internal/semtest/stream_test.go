@@ -28,7 +28,10 @@ import (
 
 // TestStream takes the whole road: gate and importer, the log, the sink into ClickHouse, the replica, and reads of both
 // paths.
-func TestStream(t *testing.T) { testExecution(t, streamExecution(t), 20) }
+func TestStream(t *testing.T) {
+	t.Parallel()
+	testExecution(t, streamExecution(t))
+}
 
 func streamExecution(t *testing.T) semtest.Execution {
 	engine := chtest.Engine(t)
