@@ -78,8 +78,9 @@ histories: engine ## random histories on every execution, N of them (default 100
 race: engine data ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 LOCKSTEP_BIN=$(BIN)/lockstep LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) test -race -timeout 40m ./...
 
-bench: engine data ## the benchmarks, with a table at the end
+bench: engine data ## the benchmarks: a table of the whole road, then the windows of the replica
 	LOCKSTEP_FLIGHTS=$(FLIGHTS) $(GO) run ./bench
+	$(GO) test -run '^$$' -bench Window ./online
 
 fuzz: ## every fuzz target, one after the other, for TIME (default 30s) each
 	@for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
