@@ -18,6 +18,7 @@ type reading struct {
 	hi      feature.Time
 	exact   []ask        // windows with exact edges that are asked for, narrow ones first
 	needs   []need       // measures that these read
+	open    []int        // those of them that read what add adds
 	tiled   []ask        // the other windows that are asked for
 	states  []agg.State  // of each measure of windows.exact
 	loose   []agg.State  // of each measure of windows.loose
@@ -129,15 +130,17 @@ func (r *reading) row(p *past, row int) {
 
 // add adds the events with lo < event_time ≤ hi, which are all before those of the states.
 func (r *reading) add(t *tree, lo, hi feature.Time) {
-	s, some := t.span(lo, hi)
+	r.open = r.open[:0]
 	for _, n := range r.needs {
-		if n.lo > lo {
-			continue
+		if n.lo <= lo {
+			r.open = append(r.open, n.measure)
 		}
-		if some {
-			t.fold(r.states[n.measure], n.measure, s)
-		}
-		r.addAsked(r.states[n.measure], &t.shape.measures[n.measure], lo, hi)
+	}
+	if s, some := t.span(lo, hi); some {
+		t.fold(r.states, r.open, s)
+	}
+	for _, m := range r.open {
+		r.addAsked(r.states[m], &t.shape.measures[m], lo, hi)
 	}
 }
 
@@ -157,7 +160,8 @@ func (r *reading) tile(p *past, a ask) feature.Value {
 	s.Reset()
 	p.tiles[a.of.tiling].fold(s, a.of.measure, g.begins(a.lo))
 	if span, some := p.loose.span(a.lo, r.hi); some {
-		p.loose.fold(s, g.first+a.of.measure, span)
+		r.open = append(r.open[:0], g.first+a.of.measure)
+		p.loose.fold(r.loose, r.open, span)
 	}
 	r.addAsked(s, &g.measures[a.of.measure], a.lo, r.hi)
 	return s.Value()

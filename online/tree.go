@@ -360,20 +360,29 @@ func (t *tree) span(lo, hi feature.Time) (s span, some bool) {
 	return s, s.a < s.b || s.a == s.b && s.i < s.j
 }
 
-// fold adds the events of s to the state of a measure, in their order.
-func (t *tree) fold(into agg.State, measure int, s span) {
-	m := &t.shape.measures[measure]
+// fold adds the events of s to the states of measures, in their order.
+func (t *tree) fold(into []agg.State, measures []int, s span) {
+	add := func(leaf, i, j int) {
+		for _, m := range measures {
+			t.shape.measures[m].addRange(into[m], t.leaves[leaf], i, j)
+		}
+	}
 	if s.a == s.b {
-		m.addRange(into, t.leaves[s.a], s.i, s.j)
+		add(s.a, s.i, s.j)
 		return
 	}
 	from, to, part := t.whole(s)
 	if s.i > 0 {
-		m.addRange(into, t.leaves[s.a], s.i, t.leaves[s.a].len())
+		add(s.a, s.i, t.leaves[s.a].len())
 	}
-	t.blocks(from, to, func(level, number int) { into.Merge(t.block(level, number)[measure]) })
+	t.blocks(from, to, func(level, number int) {
+		block := t.block(level, number)
+		for _, m := range measures {
+			into[m].Merge(block[m])
+		}
+	})
 	if part {
-		m.addRange(into, t.leaves[s.b], 0, s.j)
+		add(s.b, 0, s.j)
 	}
 }
 

@@ -106,9 +106,17 @@ func compareTree(t *testing.T, rng *rand.Rand, tr *tree, all []asof.Event, from 
 	if some != (len(in) > 0) {
 		t.Fatalf("span(%d, %d] = %+v, %t, but there are %d events", lo, hi, s, some, len(in))
 	}
-	for j := range tr.shape.measures {
-		m := &tr.shape.measures[j]
-		want, got := agg.New(m.spec), m.state()
+	every := make([]int, len(tr.shape.measures))
+	folded := make([]agg.State, len(every))
+	for j := range every {
+		every[j], folded[j] = j, tr.shape.measures[j].state()
+	}
+	if some {
+		tr.fold(folded, every, s)
+	}
+	for j := range every {
+		m, got := &tr.shape.measures[j], folded[j]
+		want := agg.New(m.spec)
 		for i := range in {
 			switch {
 			case in[i].Deleted:
@@ -117,9 +125,6 @@ func compareTree(t *testing.T, rng *rand.Rand, tr *tree, all []asof.Event, from 
 			default:
 				want.Add(in[i].Values[m.input])
 			}
-		}
-		if some {
-			tr.fold(got, j, s)
 		}
 		if !near(got.Value(), want.Value()) {
 			t.Fatalf("%s over (%d, %d], %d events = %s, want %s", m.spec.Op, lo, hi, len(in), got.Value(), want.Value())
