@@ -29,12 +29,13 @@ const (
 	ClassTrain   Class = "train"
 	ClassImport  Class = "import"
 	ClassQuery   Class = "query"
+	ClassExplain Class = "explain"
 	ClassOperate Class = "operate"
 )
 
 // Classes returns the classes that have limits.
 func Classes() []Class {
-	return []Class{ClassRead, ClassWrite, ClassTrain, ClassImport, ClassQuery, ClassOperate}
+	return []Class{ClassRead, ClassWrite, ClassTrain, ClassImport, ClassQuery, ClassExplain, ClassOperate}
 }
 
 // Param is a query parameter or a header of a request.
@@ -78,7 +79,7 @@ func dataRoutes() []Route {
 			Body:    OnlineRequest{}, Answer: OnlineResponse{},
 		},
 		{
-			Method: http.MethodPost, Path: PathExplain, Name: "explain", Scope: ScopeRead, Class: ClassOperate,
+			Method: http.MethodPost, Path: PathExplain, Name: "explain", Scope: ScopeRead, Class: ClassExplain,
 			Summary: "Say what both paths make of one key at one instant, and of which events",
 			Body:    OnlineRequest{}, Answer: Explanation{},
 		},

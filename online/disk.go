@@ -249,20 +249,29 @@ func (d *disk) state(key []byte) (state []asof.Event, size int, err error) {
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, 0, nil
 	}
-	broken := pebble.IsCorruptionError(err)
-	if err == nil {
-		size = len(v)
-		_, state, err = parseState(v)
-		broken = err != nil
-		err = errors.Join(err, closer.Close())
+	if err != nil {
+		return nil, 0, d.unreadable(errors.Join(errRead, err))
 	}
-	if broken {
-		d.damage(err)
+	size = len(v)
+	_, state, err = parseState(v)
+	if failed := closer.Close(); failed != nil {
+		err = errors.Join(errRead, failed)
 	}
 	if err != nil {
-		return nil, 0, feature.Errorf(feature.CodeUnavailable, "read a state of the replica: %w", feature.Hide(err, "its copy on disk cannot be read"))
+		return nil, 0, d.unreadable(err)
 	}
 	return state, size, nil
+}
+
+// errRead marks errors of the storage; others are of what it holds.
+var errRead = errors.New("storage")
+
+// unreadable returns err, of a state that cannot be read, for callers, and notes damage.
+func (d *disk) unreadable(err error) error {
+	if !errors.Is(err, errRead) || pebble.IsCorruptionError(err) {
+		d.damage(err)
+	}
+	return feature.Errorf(feature.CodeUnavailable, "read a state of the replica: %w", feature.Hide(err, "its copy on disk cannot be read"))
 }
 
 var errClosed = feature.Errorf(feature.CodeUnavailable, "the replica is closed")

@@ -1,14 +1,19 @@
 package online
 
 import (
+	"errors"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/asof"
 	"github.com/lockstepfs/lockstep/internal/wire"
 )
 
-// Explain is LookupAtOnce of a lookup of one row, with what each slot of the plan was made of. A key with a NULL part has no
-// events.
-func (s *Store) Explain(l *feature.Lookup) (*feature.Answer, []asof.Trace, error) {
+// Explain is LookupAtOnce of a lookup of one row, with what each slot of the plan was made of. It holds the applier only while it
+// looks into memory: what is not there is read afterwards, from the disk as it was. A key with a NULL part has no events.
+func (s *Store) Explain(l *feature.Lookup) (a *feature.Answer, traces []asof.Trace, err error) {
 	if l.Rows() != 1 {
 		return nil, nil, feature.Errorf(feature.CodeInvalid, "%d keys: expected one to explain", l.Rows())
 	}
@@ -17,64 +22,184 @@ func (s *Store) Explain(l *feature.Lookup) (*feature.Answer, []asof.Trace, error
 	if s.closed {
 		return nil, nil, errClosed
 	}
-	s.apply.Lock() // between the answer and its explanation nothing happens
-	defer s.apply.Unlock()
-	a, err := s.lookup(l)
-	if err != nil {
+	a, traces = &feature.Answer{Path: feature.PathOnline, Cells: make([]feature.Cell, len(l.Plan.Slots))}, make([]asof.Trace, len(l.Plan.Slots))
+	all := make([]*explaining, len(l.Plan.Items))
+	for i := range all {
+		if all[i], err = s.explaining(&item{Lookup: l, index: i, cells: a.Cells}, traces); err != nil {
+			return nil, nil, err
+		}
+	}
+	var n reads
+	defer func() {
+		s.counters.add(n)
+		for _, x := range all {
+			if x.rows != nil {
+				err = errors.Join(err, x.rows.Close())
+			}
+		}
+	}()
+	if a.Cut, err = s.look(all, &n); err != nil {
 		return nil, nil, err
 	}
-	traces := make([]asof.Trace, len(l.Plan.Slots))
-	for i := range l.Plan.Items {
-		if err := s.explainItem(&item{l, i, a.Cells, nil}, traces); err != nil {
+	for _, x := range all {
+		if err := s.finish(x); err != nil {
 			return nil, nil, err
 		}
 	}
 	return a, traces, nil
 }
 
-func (s *Store) explainItem(it *item, traces []asof.Trace) error {
+// explaining is one item of an Explain. Nothing that it gives away is shared with a state, but for values, which never change.
+type explaining struct {
+	item   *item
+	table  *table
+	hi     feature.Time
+	traces []asof.Trace // of all items
+	asked  []asof.Event // that the read brings for the key
+	null   bool         // a part of the key is NULL
+	place  place
+
+	// What memory has of a key of which it has not everything, and the disk's rows of it when that was all.
+	keep        feature.Time
+	state       []asof.Event
+	early, late rows
+	rows        *pebble.Iterator // nil when nothing is to be read
+}
+
+func (s *Store) explaining(it *item, traces []asof.Trace) (*explaining, error) {
 	view := it.Plan.Items[it.index].View
 	t := s.world.Load().tables[view.Ref()]
-	hi := asof.Hi(it.At, t.view.Delay)
+	if err := t.check(&it.Plan.Items[it.index], it.At); err != nil {
+		return nil, err
+	}
+	x := &explaining{item: it, table: t, hi: asof.Hi(it.At, t.view.Delay), traces: traces}
 	for j, slot := range it.Plan.Slots {
-		if slot.Item == it.index {
-			traces[j] = asof.Trace{Lo: asof.Ever, Hi: hi}
-			if w := view.Features[slot.Feature].Window; w != nil {
-				traces[j].Lo = asof.Lo(w, hi)
-			}
+		if slot.Item != it.index {
+			continue
+		}
+		traces[j] = asof.Trace{Lo: asof.Ever, Hi: x.hi}
+		if w := view.Features[slot.Feature].Window; w != nil {
+			traces[j].Lo = asof.Lo(w, x.hi)
 		}
 	}
 	columns, err := it.keyColumns(nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if it.asked, err = t.asked(it.Lookup); err != nil {
-		return err
+	asked, err := t.asked(it.Lookup)
+	if err != nil {
+		return nil, err
 	}
 	var sc scratch
-	var n reads
-	if !it.key(&sc, columns, 0) {
+	if x.null = !it.key(&sc, columns, 0); x.null {
+		return x, nil
+	}
+	x.place = placeOf(wire.AppendKey(t.prefix(nil), sc.parts))
+	x.asked = asked[string(x.place.key)]
+	return x, nil
+}
+
+// look explains from memory what it can, and takes hold of the rest, all at one position, which it returns.
+func (s *Store) look(all []*explaining, n *reads) (feature.Cut, error) {
+	s.apply.Lock()
+	defer s.apply.Unlock()
+	for _, x := range all {
+		if err := x.table.check(&x.item.Plan.Items[x.item.index], x.item.At); err != nil {
+			return feature.Cut{}, err
+		}
+		if x.table.loading.Load() {
+			return feature.Cut{}, feature.Errorf(feature.CodeUnavailable, "there is no single position to read at: view %s is loading an import", x.table.ref)
+		}
+		if err := s.lookAt(x, n); err != nil {
+			return feature.Cut{}, err
+		}
+	}
+	return *s.position.Load(), nil
+}
+
+func (s *Store) lookAt(x *explaining, n *reads) (err error) {
+	t := x.table
+	x.keep = t.keep()
+	switch {
+	case x.null && t.windows != nil:
+		r := newReading(t.windows)
+		r.begin(t, x.item, x.hi)
+		r.missing(0)
+	case x.null:
+		x.item.fill(t, 0, nil, x.hi)
+	case t.windows != nil:
+		sh := t.shard(x.place.hash)
+		sh.mu.RLock() // until the rows are held: a sweep, which comes after the cells that are seen have left their shard, may move them
+		defer sh.mu.RUnlock()
+		f := fetching{dirty: sh.dirty[string(x.place.key)], recent: sh.recent[string(x.place.key)]}
+		if known := s.known(x.place, &f, n); known != nil {
+			x.windowed(known)
+			return nil
+		}
+		x.early, x.late = f.rows()
+		n.disk++
+		x.rows, err = s.disk.rows(x.place.key)
+	default:
+		c, state, partial := t.shard(x.place.hash).peek(x.place.key)
+		if c != nil && !partial {
+			n.memory++
+			x.latest(state)
+			return nil
+		}
+		if e := s.cache.get(x.place.hash, x.place.key); e != nil {
+			n.cached++
+			x.latest(union(slices.Clip(e.state), state, x.keep))
+			return nil
+		}
+		x.state = state
+		n.disk++
+		x.rows, err = s.disk.rows(x.place.key)
+	}
+	return err
+}
+
+// finish explains what look did not.
+func (s *Store) finish(x *explaining) error {
+	it := x.rows
+	if it == nil {
 		return nil
 	}
-	sc.key = wire.AppendKey(t.prefix(nil), sc.parts)
-	asked := it.asked[string(sc.key)]
-	if t.windows != nil {
-		r := newReading(t.windows)
-		r.begin(t, it, hi)
-		r.asked = asked
-		return s.visit(t, placeOf(sc.key), &n, func(p *past) { r.explain(p, traces) })
+	x.rows = nil
+	if x.table.windows == nil {
+		base, err := s.disk.stateOf(it)
+		if err == nil {
+			x.latest(union(base, x.state, x.keep))
+		}
+		return err
 	}
-	state, err := s.find(t, placeOf(sc.key), &n)
+	whole, err := s.disk.pastOf(x.table, x.place.key, it, x.keep)
 	if err != nil {
 		return err
 	}
-	e := asof.Newer(asof.At(state, hi), asked, hi)
-	for j, slot := range it.Plan.Slots {
-		if slot.Item == it.index && e != nil {
-			traces[j].Events = []asof.Traced{{Position: e.Position, Deleted: e.Deleted, Value: e.Values[t.slots[slot.Feature]]}}
+	whole.addRows(x.early)
+	whole.addRows(x.late)
+	x.windowed(whole)
+	return nil
+}
+
+// latest explains an item of a view without windows from the state of its key.
+func (x *explaining) latest(state []asof.Event) {
+	e := asof.Newer(asof.At(state, x.hi), x.asked, x.hi)
+	x.item.fill(x.table, 0, e, x.hi)
+	for j, slot := range x.item.Plan.Slots {
+		if slot.Item == x.item.index && e != nil {
+			x.traces[j].Events = []asof.Traced{{Position: e.Position, Deleted: e.Deleted, Value: e.Values[x.table.slots[slot.Feature]]}}
 		}
 	}
-	return nil
+}
+
+// windowed explains an item of a view with windows from the past of its key.
+func (x *explaining) windowed(p *past) {
+	r := newReading(x.table.windows)
+	r.begin(x.table, x.item, x.hi)
+	r.asked = x.asked
+	r.row(p, 0)
+	r.explain(p, x.traces)
 }
 
 // explain says what the item's slots are made of.

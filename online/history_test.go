@@ -239,8 +239,11 @@ func (m *machine) read(t *rapid.T) {
 	at, edge := m.instant(t, v)
 	l := &feature.Lookup{Plan: plan, Keys: keysOf(plan, users, items), At: at}
 	look := m.store.Lookup
-	if rapid.Bool().Draw(t, "at once") {
+	switch rapid.IntRange(0, 2).Draw(t, "how") {
+	case 0:
 		look = m.store.LookupAtOnce
+	case 1:
+		look = m.explain
 	}
 	got, err := look(l)
 	cut := m.store.Position()
@@ -264,6 +267,24 @@ func (m *machine) read(t *rapid.T) {
 	if m.reads++; edge {
 		m.edges++
 	}
+}
+
+// explain reads every key of a lookup by an explanation of it.
+func (m *machine) explain(l *feature.Lookup) (*feature.Answer, error) {
+	all := &feature.Answer{}
+	for row := range l.Rows() {
+		one := *l
+		one.Keys = nil
+		for _, column := range l.Keys {
+			one.Keys = append(one.Keys, column[row:row+1])
+		}
+		a, _, err := m.store.Explain(&one)
+		if err != nil {
+			return nil, err
+		}
+		all.Cut, all.Cells = a.Cut, append(all.Cells, a.Cells...)
+	}
+	return all, nil
 }
 
 // somePlan returns the plan of some features of a view.

@@ -104,12 +104,7 @@ func (s *Store) visit(t *table, p place, n *reads, read func(*past)) error {
 			sh.mu.RUnlock()
 			return nil
 		}
-		if f.recent != nil {
-			f.early = f.recent.rows
-		}
-		if f.dirty != nil {
-			f.late = f.dirty.rows
-		}
+		f.early, f.late = f.rows()
 		sh.mu.RUnlock()
 		if done, err := s.fetch(t, p, &f, n, read); done || err != nil {
 			return err
@@ -140,6 +135,17 @@ func (s *Store) known(p place, f *fetching, n *reads) *past {
 type fetching struct {
 	dirty, recent *cell
 	early, late   rows // of the flush that is under way, and since it began
+}
+
+// rows returns the rows of the cells.
+func (f *fetching) rows() (early, late rows) {
+	if f.recent != nil {
+		early = f.recent.rows
+	}
+	if f.dirty != nil {
+		late = f.dirty.rows
+	}
+	return early, late
 }
 
 // fetch builds a past from the disk and f, leaves it where the next reader finds it and calls read with it. It returns false
@@ -186,32 +192,58 @@ func (t *table) erasePast(sh *shard, p place) int64 {
 
 // past builds the past of a key from its rows.
 func (d *disk) past(t *table, key []byte) (*past, error) {
-	p, err := d.readPast(t, key)
-	if err == nil {
-		return p, nil
+	keep := t.keep()
+	it, err := d.rows(key)
+	if err != nil {
+		return nil, err
 	}
-	if !errors.Is(err, errRead) || pebble.IsCorruptionError(err) {
-		d.damage(err)
-	}
-	return nil, feature.Errorf(feature.CodeUnavailable, "read a state of the replica: %w", feature.Hide(err, "its copy on disk cannot be read"))
+	return d.pastOf(t, key, it, keep)
 }
 
-// errRead marks errors of the storage; others are of what it holds.
-var errRead = errors.New("storage")
-
-func (d *disk) readPast(t *table, key []byte) (p *past, err error) {
+// rows returns an iterator over the rows of a key as they are now, whatever is written later. To make it reads nothing from
+// the disk.
+func (d *disk) rows(key []byte) (*pebble.Iterator, error) {
 	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: key, UpperBound: append(slices.Clip(key), rowEnd)})
 	if err != nil {
-		return nil, errors.Join(errRead, err)
+		return nil, d.unreadable(errors.Join(errRead, err))
 	}
-	defer func() {
-		if failed := it.Close(); failed != nil {
-			p, err = nil, errors.Join(errRead, failed)
+	return it, nil
+}
+
+// pastOf builds the past of a key from its rows, and closes them. Reads have hi ≥ keep.
+func (d *disk) pastOf(t *table, key []byte, it *pebble.Iterator, keep feature.Time) (*past, error) {
+	p, err := readPast(t, key, it, keep)
+	if failed := it.Close(); failed != nil {
+		err = errors.Join(errRead, failed)
+	}
+	if err != nil {
+		return nil, d.unreadable(err)
+	}
+	return p, nil
+}
+
+// stateOf returns the state of a key from its rows, of which there is one, and closes them.
+func (d *disk) stateOf(it *pebble.Iterator) (state []asof.Event, err error) {
+	if it.First() {
+		if value, failed := it.ValueAndErr(); failed != nil {
+			err = errors.Join(errRead, failed)
+		} else {
+			_, state, err = parseState(value)
 		}
-	}()
-	p = newPast(t.windows)
+	}
+	if failed := it.Close(); failed != nil {
+		err = errors.Join(errRead, failed)
+	}
+	if err != nil {
+		return nil, d.unreadable(err)
+	}
+	return state, nil
+}
+
+func readPast(t *table, key []byte, it *pebble.Iterator, keep feature.Time) (*past, error) {
+	p := newPast(t.windows)
 	read := newRowReader(p)
-	for ok := seekNeeded(it, key, t); ok; ok = it.Next() {
+	for ok := seekNeeded(it, key, t.windows, keep); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
 			return nil, errors.Join(errRead, err)
@@ -225,16 +257,16 @@ func (d *disk) readPast(t *table, key []byte) (p *past, err error) {
 
 // seekNeeded moves to the first row that a view needs: the first event after the instant from which it keeps them, or, for
 // its latest features, the last one before. What follows the events is needed, but for some old ones.
-func seekNeeded(it *pebble.Iterator, key []byte, t *table) bool {
-	if t.windows.exact == nil {
+func seekNeeded(it *pebble.Iterator, key []byte, w *windows, keep feature.Time) bool {
+	if w.exact == nil {
 		return it.First()
 	}
-	from := t.windows.exactFrom(t.keep())
+	from := w.exactFrom(keep)
 	if from < feature.MinTime {
 		return it.First()
 	}
 	bound := wire.AppendInstant(append(slices.Clip(key), rowEvent), from+1)
-	if t.windows.exact.latest && it.SeekLT(bound) {
+	if w.exact.latest && it.SeekLT(bound) {
 		return true
 	}
 	return it.SeekGE(bound)

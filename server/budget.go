@@ -18,12 +18,13 @@ import (
 // What a request is reckoned to hold in memory, in bytes. The numbers are rough and on the high side: they are
 // there so that many requests at a time cannot exceed the budget by much, not to account for every byte.
 const (
-	bodyCost   = 4        // for each byte of a body: itself, its parts, and what is made of them
-	rowCost    = 128      // for each row of a push, besides its bytes
-	placeCost  = 40       // for each value of a pushed row
-	cellCost   = 160      // for each value of an online read: the cell and its text, or, of an input, what is read and what is made of it
-	streamCost = 16 << 20 // of a stream of JSON lines, in chunks
-	tableCost  = 64 << 20 // of a training set, an import or a query: a few batches of rows
+	bodyCost   = 4         // for each byte of a body: itself, its parts, and what is made of them
+	rowCost    = 128       // for each row of a push, besides its bytes
+	placeCost  = 40        // for each value of a pushed row
+	cellCost   = 160       // for each value of an online read: the cell and its text, or, of an input, what is read and what is made of it
+	traceCost  = 256 << 10 // for each feature of an explanation: a thousand events of either path
+	streamCost = 16 << 20  // of a stream of JSON lines, in chunks
+	tableCost  = 64 << 20  // of a training set, an import or a query: a few batches of rows
 
 	minBudget = 16 << 20
 )

@@ -27,6 +27,9 @@ func (s *Server) explain(c *gin.Context) error {
 	if l.Rows() != 1 {
 		return fieldError("entities", "expected one key to explain, got %d", l.Rows())
 	}
+	if err := s.charge(c, traceCost*int64(len(l.Plan.Base().Slots))); err != nil {
+		return err
+	}
 	x, err := s.cfg.Verifier.Explain(c.Request.Context(), l)
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ type Limits struct {
 	Train   ClassLimits `koanf:"train" doc:"training sets"`
 	Import  ClassLimits `koanf:"import" doc:"imports"`
 	Query   ClassLimits `koanf:"query" doc:"SQL"`
+	Explain ClassLimits `koanf:"explain" doc:"explanations of reads"`
 	Operate ClassLimits `koanf:"operate" doc:"plan, apply, materialize, verify and other operations"`
 }
 
@@ -46,6 +47,7 @@ func DefaultLimits() Limits {
 		Train:   ClassLimits{4, time.Hour},
 		Import:  ClassLimits{2, 24 * time.Hour},
 		Query:   ClassLimits{4, time.Minute},
+		Explain: ClassLimits{4, time.Minute},
 		Operate: ClassLimits{8, time.Hour},
 	}
 }
@@ -95,6 +97,8 @@ func (l *Limits) class(c api.Class) *ClassLimits {
 		return &l.Import
 	case api.ClassQuery:
 		return &l.Query
+	case api.ClassExplain:
+		return &l.Explain
 	default:
 		return &l.Operate
 	}

@@ -50,6 +50,46 @@ func TestClasses(t *testing.T) {
 	s.want(200, csv)
 }
 
+// TestExplainLimits: explanations have a class of their own, and take memory by their features.
+func TestExplainLimits(t *testing.T) {
+	p := &parts{}
+	entered, leave := make(chan bool), make(chan bool)
+	p.work = func(ctx context.Context, _ func(api.Progress)) error {
+		entered <- true
+		select {
+		case <-leave:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	cfg := p.config()
+	cfg.Limits.Explain.Concurrency, cfg.Limits.MemoryBytes = 1, 300_000
+	s := start(t, cfg)
+	one := request{path: api.PathExplain, body: `{"features":["departures.load"],"entities":{"airport":["JFK"]}}`}
+	done := make(chan int)
+	go func() { status, _, _, _ := s.try(one); done <- status }()
+	<-entered
+	if status, header, body := s.do(one); status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "the class explain") {
+		t.Errorf("a second explanation = %d %s", status, body)
+	}
+	s.want(200, request{path: online, body: goodOnline})
+	leave <- true
+	if got := <-done; got != 200 {
+		t.Errorf("the first explanation = %d", got)
+	}
+	two := request{path: api.PathExplain, body: `{"features":["departures.load","departures.load"],"entities":{"airport":["JFK"]}}`}
+	if status, _, body := s.do(two); status != 413 {
+		t.Errorf("an explanation of more features than fit = %d %s", status, body)
+	}
+	cfg.Limits.Explain.Time = 20 * time.Millisecond
+	s = start(t, cfg)
+	go func() { <-entered }()
+	if status, _, body := s.do(one); status != 503 || errorOf(t, body).Message != "the request took too long" {
+		t.Errorf("a slow explanation = %d %s", status, body)
+	}
+}
+
 func TestRequestTime(t *testing.T) {
 	p := &parts{}
 	entered, _ := slow(p)

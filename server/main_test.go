@@ -80,7 +80,7 @@ type parts struct {
 	lookup func(ctx context.Context, l *feature.Lookup) (*feature.Answer, error)
 	train  func(ctx context.Context, t *server.Training) (*server.TrainingSet, error)
 	push   func(ctx context.Context, p *server.Push) (*api.PushResponse, error)
-	work   func(ctx context.Context, progress func(api.Progress)) error // of imports, materializations and verifications
+	work   func(ctx context.Context, progress func(api.Progress)) error // of imports, materializations, verifications and explanations
 	query  func(ctx context.Context, query string) (*server.Table, error)
 	failed error // of registry and status
 }
@@ -238,11 +238,11 @@ func (p *parts) Materialize(ctx context.Context, _ *api.MaterializeRequest, prog
 	return &api.MaterializeResult{Seq: 3, Views: []api.MaterializedView{{View: "departures@2", Keys: 2}}}, p.worked(ctx, progress)
 }
 
-func (p *parts) Explain(_ context.Context, l *feature.Lookup) (*api.Explanation, error) {
+func (p *parts) Explain(ctx context.Context, l *feature.Lookup) (*api.Explanation, error) {
 	value := feature.Int64Value(1)
 	return &api.Explanation{At: l.At.Std(), Keys: map[string]feature.Value{}, Features: []api.Explained{{
 		Feature: l.Plan.Names[0], Online: &api.Cell{}, Sums: []api.ExplainedSum{{Online: value, Offline: &value}}, Events: []api.ExplainedEvent{{Notes: []string{"late"}}},
-	}}}, nil
+	}}}, p.worked(ctx, func(api.Progress) {})
 }
 
 func (p *parts) Verify(ctx context.Context, v *server.Verification, progress func(api.Progress)) (*api.VerifyResult, error) {

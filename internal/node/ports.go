@@ -198,7 +198,7 @@ func (b both) SampleKeys(ctx context.Context, p *feature.Plan, at feature.Time, 
 func (b both) Wait(ctx context.Context, seq uint64) error { return b.covered.Wait(ctx, seq) }
 func (b both) Watermark() feature.Cut                     { return b.covered.Watermark() }
 
-// verifyWait bounds the wait for both paths to have what the log held when a verification began, and an explanation.
+// verifyWait bounds the wait for both paths to have what the log held when a verification began.
 const verifyWait = time.Minute
 
 // Verify compares what both paths make of the log as it is now: what was pushed before is looked at.
