@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,6 +42,7 @@ func (c *checker) expressions(o *OnDemand) {
 		readings := c.readings[o.Name+"."+f.Name]
 		if len(readings) == 0 {
 			readings = []reading{{}}
+			c.inputs(o, f)
 		}
 		var done []map[string]string
 		for _, r := range readings {
@@ -60,6 +62,19 @@ func (c *checker) expressions(o *OnDemand) {
 			done = append(done, meaning)
 			if wrong := c.expression(o, f, meaning); wrong != "" {
 				c.problems.add(o.value(fmt.Sprintf("features[%d].expr", i)), "%s%s", wrong, other)
+			}
+		}
+	}
+}
+
+// inputs checks that a feature that no service lists can be read by its name: no input of it is called like a key.
+func (c *checker) inputs(o *OnDemand, f *OnDemandFeature) {
+	for _, in := range o.Inputs {
+		for _, role := range f.roles() {
+			v := c.views[role]
+			if v != nil && slices.Contains(f.names(), in.Name) && feature.FieldIndex(v.Entity.Key, in.Name) >= 0 {
+				c.problems.add(o.value("inputs."+in.Name), "%q is both a key, of view %s, and an input of %s.%s: expected another name for the input", in.Name, role, o.Name, f.Name)
+				break
 			}
 		}
 	}
@@ -185,4 +200,60 @@ func (c *serviceCheck) derived() {
 	if len(c.onDemandUses) > 0 && len(c.types) == 0 && !c.broken {
 		c.problems.add(c.service.value("features"), "the service reads no feature of a view, and so has no key: expected a view as well")
 	}
+}
+
+// checkOnDemand reports on-demand features that could be read by their names before and cannot in the next catalog, because a view
+// that they read is another. Those that the definitions change too were checked with the views that these have; versions that
+// services pin go on reading the versions of views that are pinned beside them.
+func (p *planner) checkOnDemand(next *feature.Catalog) error {
+	was, err := p.old.catalog(0)
+	if err != nil {
+		return err
+	}
+	p.next.alive(KindOnDemand, func(o *object) {
+		old := p.old.find(KindOnDemand, o.Name)
+		if old == nil || old.Deleted || old.newest().Version != o.newest().Version {
+			return
+		}
+		def, _ := o.newest().Definition.(*OnDemand)
+		for i := range def.Features {
+			f := &def.Features[i]
+			name := []string{def.Name + "." + f.Name}
+			if _, err := was.PlanFeatures(name); err != nil {
+				continue
+			}
+			if _, err := next.PlanFeatures(name); err != nil {
+				at, what := p.lost(was, next, f)
+				p.problems.add(at, "%s: on-demand feature %s, which is %s, could not be read any more; keep what it reads, define %s here as well to read something else, or delete it with --delete %s",
+					cmp.Or(what, err.Error()), name[0], f.Expr, def.Name, def.Name)
+			}
+		}
+	})
+	return nil
+}
+
+// lost says, and where, what an expression reads of a view that will not have it any more, or have it in another type; "" if it is
+// something else.
+func (p *planner) lost(was, next *feature.Catalog, f *OnDemandFeature) (at spot, what string) {
+	for _, name := range f.names() {
+		role, of, _ := strings.Cut(name, ".")
+		from, to := was.View(role, 0), next.View(role, 0)
+		if from == nil || to == nil || from.Feature(of) < 0 {
+			continue // an input
+		}
+		had, has := from.Features[from.Feature(of)], to.Feature(of)
+		switch {
+		case has < 0:
+			what = fmt.Sprintf("view %s would lose feature %q", role, of)
+		case had.Type != to.Features[has].Type:
+			what = fmt.Sprintf("feature %q of view %s would become %s, it is %s", of, role, to.Features[has].Type, had.Type)
+		default:
+			continue
+		}
+		if def := p.defined[p.next.find(KindView, role)]; def != nil {
+			at = def.place().value("features")
+		}
+		return at, what
+	}
+	return spot{}, ""
 }

@@ -123,11 +123,15 @@ func (r *record) plan(defs *Definitions, o Options, now time.Time) (*Plan, *reco
 	}
 	p.checkEntities()
 	p.checkRetention()
+	cat, broken := p.next.catalog(0)
+	if broken == nil {
+		broken = p.checkOnDemand(cat)
+	}
 	if err := p.problems.err(feature.CodeConflict, "these changes cannot be made"); err != nil {
 		return nil, nil, err
 	}
-	if _, err := p.next.catalog(0); err != nil {
-		return nil, nil, fmt.Errorf("plan definitions: %w", err)
+	if broken != nil {
+		return nil, nil, fmt.Errorf("plan definitions: %w", broken)
 	}
 	return &p.plan, p.next, nil
 }
