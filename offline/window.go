@@ -192,21 +192,35 @@ func (p *windowPlan) count(x inputWindow) int {
 }
 
 func (p *windowPlan) sum(x inputWindow, s agg.Spec) finisher {
-	y := p.over(x, "sum", x.Name(), "%s", s.Input)
+	y := 0
+	if s.Input.Kind == feature.KindInt64 {
+		y = p.over(x, "sum", x.Name(), "%s", s.Input)
+	} else {
+		y = p.floats(x, "_s")
+	}
 	return func(r *windowRow) feature.Value { return r.ranged[y].value() }
 }
 
 // average of int64 starts from an exact sum (rule V3).
 func (p *windowPlan) average(x inputWindow, s agg.Spec) finisher {
-	n, y := p.count(x), 0
-	if s.Input.Kind == feature.KindInt64 {
-		y = p.reduce(x, fmt.Sprintf("arrayReduceInRanges('sum', %s, arrayMap(_v -> toInt128(_v), _a%d))", x.Name(), x.Input), "toFloat64(%s)", feature.Float64)
-	} else {
-		y = p.over(x, "sum", x.Name(), "%s", feature.Float64)
+	if s.Input.Kind != feature.KindInt64 {
+		y := p.floats(x, "_s / _r.2")
+		return func(r *windowRow) feature.Value { return r.ranged[y].value() }
 	}
+	n := p.count(x)
+	y := p.reduce(x, fmt.Sprintf("arrayReduceInRanges('sum', %s, arrayMap(_v -> toInt128(_v), _a%d))", x.Name(), x.Input), "toFloat64(%s)", feature.Float64)
 	return func(r *windowRow) feature.Value {
 		return feature.Float64Value(r.ranged[y].float / float64(r.ranged[n].num))
 	}
+}
+
+// floats is something of the sum _s of float64 and of its range _r. Where values are so large that a sum may leave the range of
+// float64 on its way, it is of smaller ones (rule V3): 2^32 of them are within it.
+func (p *windowPlan) floats(x inputWindow, of string) int {
+	large := fmt.Sprintf("arrayExists(_v -> abs(_v) > 1e290, _a%d)", x.Input)
+	sums := fmt.Sprintf("arrayReduceInRanges('sum', %s, if(%s, arrayMap(_v -> _v / 4294967296., _a%[3]d), _a%[3]d))", x.Name(), large, x.Input)
+	return p.reduce(x, fmt.Sprintf("if(%[1]s, arrayMap((_s, _r) -> (%[2]s) * 4294967296., %[3]s, %[4]s), arrayMap((_s, _r) -> %[2]s, %[3]s, %[4]s))",
+		large, of, sums, x.Name()), "%s", feature.Float64)
 }
 
 // variance is merged from counts, means and squares of distances: varPop without Stable adds up raw powers (rule V3).
@@ -219,7 +233,7 @@ func (p *windowPlan) variance(x inputWindow, op agg.Operator) finisher {
 	}
 	return func(r *windowRow) feature.Value {
 		count := r.ranged[n].num
-		if count < least {
+		if count < least || math.IsInf(r.ranged[y].float, -1) { // squares left the range of float64, as +Inf and NaN also say
 			return feature.Value{}
 		}
 		v := max(r.ranged[y].float, 0)

@@ -55,7 +55,7 @@ func (s *average) Value() feature.Value {
 	case s.whole:
 		return feature.Float64Value(s.exact.float() / float64(s.n))
 	default:
-		return feature.Float64Value(s.acc.value() / float64(s.n))
+		return feature.Float64Value(s.acc.over(float64(s.n)))
 	}
 }
 

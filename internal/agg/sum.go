@@ -2,6 +2,7 @@ package agg
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/lockstepfs/lockstep/feature"
 )
@@ -66,10 +67,26 @@ func (s *sumFloat) Decode(src []byte) ([]byte, error) {
 }
 
 // compensated is a sum of float64 by Neumaier's variant of Kahan summation (A. Neumaier, ZAMM 54, 1974): lost holds the low
-// parts that sum could not.
+// parts that sum could not. A sum that leaves the range of float64 on its way may come back: it is far from then on, lost is
+// NaN and sum counts in units of 2^32, of which no number of values makes too many.
 type compensated struct{ sum, lost float64 }
 
+const unit = 1 << 32
+
+func (c *compensated) far() bool { return c.lost != c.lost }
+
 func (c *compensated) add(x float64) {
+	next := *c
+	next.step(x)
+	if !next.finite() {
+		c.addFar(compensated{sum: x})
+		return
+	}
+	*c = next
+}
+
+// step is add within the range of float64.
+func (c *compensated) step(x float64) {
 	t := c.sum + x
 	if abs(c.sum) >= abs(x) {
 		c.lost += (c.sum - t) + x
@@ -79,32 +96,62 @@ func (c *compensated) add(x float64) {
 	c.sum = t
 }
 
+// finite reports whether all steps up to here stayed within the range: an infinite sum leaves no finite lost.
+func (c *compensated) finite() bool { return c.lost-c.lost == 0 }
+
+// addFar adds a sum in units.
+func (c *compensated) addFar(o compensated) {
+	*c = compensated{c.units() + o.units(), math.NaN()}
+}
+
+func (c *compensated) units() float64 {
+	if c.far() {
+		return c.sum
+	}
+	return c.sum/unit + c.lost/unit
+}
+
 func (c *compensated) merge(o compensated) {
-	c.add(o.sum)
-	c.lost += o.lost
+	next := *c
+	next.step(o.sum)
+	next.lost += o.lost
+	if !next.finite() {
+		c.addFar(o)
+		return
+	}
+	*c = next
 }
 
 // addAll adds the floats of a column, in which a NULL place holds 0. Two sums side by side take half the time: each addition
 // waits for the one before.
 func (c *compensated) addAll(xs []float64) {
-	a, b := *c, compensated{}
-	for ; len(xs) >= 2; xs = xs[2:] {
-		a.add(xs[0])
-		b.add(xs[1])
+	a, b, rest := *c, compensated{}, xs
+	for ; len(rest) >= 2; rest = rest[2:] {
+		a.step(rest[0])
+		b.step(rest[1])
+	}
+	for _, x := range rest {
+		a.step(x)
+	}
+	if a.finite() && b.finite() {
+		a.merge(b)
+		*c = a
+		return
 	}
 	for _, x := range xs {
-		a.add(x)
+		c.add(x)
 	}
-	a.merge(b)
-	*c = a
 }
 
-// value is the sum alone where it has overflowed: then lost is not a number.
-func (c *compensated) value() float64 {
-	if t := c.sum + c.lost; t == t {
-		return t
+// value is the sum, which is infinite beyond the range of float64.
+func (c *compensated) value() float64 { return c.over(1) }
+
+// over is the sum divided by n, which is within the range where the values are.
+func (c *compensated) over(n float64) float64 {
+	if c.far() {
+		return c.sum / n * unit
 	}
-	return c.sum
+	return (c.sum + c.lost) / n
 }
 
 func (c *compensated) append(dst []byte) []byte { return appendFloat(appendFloat(dst, c.sum), c.lost) }

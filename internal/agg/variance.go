@@ -68,6 +68,9 @@ func (s *moments) Value() feature.Value {
 	if n == 0 {
 		return feature.Value{}
 	}
+	if math.IsInf(s.m2, -1) { // squares left the range of float64, as +Inf and NaN also say
+		return feature.Value{}
+	}
 	variance := max(s.m2, 0) / float64(n)
 	if s.op == StddevPop || s.op == StddevSamp {
 		return feature.Float64Value(math.Sqrt(variance))

@@ -4,7 +4,7 @@
 -- stream past it.
 SELECT
     _rid,
-    toInt64(bitShiftRight(_p, 161)) - 2208988800000000 AS _x,
+    toInt64(bitShiftRight(_p, 161)) - 2208988800000001 AS _x,
     _f0,
     _v0,
     _v1,
@@ -43,7 +43,7 @@ FROM
                 assumeNotNull(`a`) AS _k0, assumeNotNull(`b`) AS _k1, 
                 toUnixTimestamp64Micro(`at`) AS _time,
                 greatest(_time + {delay:Int64}, toUnixTimestamp64Micro(_available_at)) AS _from,
-                bitShiftLeft(toUInt256(toUnixTimestamp64Micro(`at`) + 2208988800000000), 161) + bitShiftLeft(toUInt256(if(isNull(`tie`), toUInt128(0), bitShiftLeft(toUInt128(1), 64) + bitXor(reinterpretAsUInt64(ifNull(`tie`, toInt64(0))), bitShiftLeft(toUInt64(1), 63)))), 96) + bitShiftLeft(toUInt256(_seq), 32) + _idx AS _position,
+                bitShiftLeft(toUInt256(toUnixTimestamp64Micro(`at`) + 2208988800000001), 161) + bitShiftLeft(toUInt256(if(isNull(`tie`), toUInt128(0), bitShiftLeft(toUInt128(1), 64) + bitXor(reinterpretAsUInt64(ifNull(`tie`, toInt64(0))), bitShiftLeft(toUInt64(1), 63)))), 96) + bitShiftLeft(toUInt256(_seq), 32) + _idx AS _position,
                 toUInt64(1) + 2 * toUInt8(ifNull(`gone`, false)) + 4 * (isNull(`late`)) + 8 * (isNull(`seen`)) + 16 * (isNull(`tie`)) + 32 * (0) + 64 * (NOT `_has_times`) + 128 * (NOT `_has_flags`) AS _flags0,
                 toInt64(ifNull(`late`, false)) AS _value0,
                 ifNull(toUnixTimestamp64Micro(`seen`), toInt64(0)) AS _value1,

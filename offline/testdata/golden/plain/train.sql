@@ -2,7 +2,7 @@
 -- times than hi. Joining by the whole position instead of the time makes equal times come out right.
 SELECT
     _spine._rid AS _rid,
-    toInt64(bitShiftRight(reinterpret(_events._position, 'UInt128'), 73)) - 2208988800000000 AS _x,
+    toInt64(bitShiftRight(reinterpret(_events._position, 'UInt128'), 73)) - 2208988800000001 AS _x,
     toUInt64(_events._flags0),
     _events._value0,
     _events._value1
@@ -10,15 +10,15 @@ FROM
 (
     SELECT
         *,
-        reinterpret(bitShiftLeft(toUInt128(greatest(_t - {delay:Int64} + 2208988800000000 + 1, 0)), 73) - 1, 'Decimal128(0)') AS _until
+        reinterpret(bitShiftLeft(toUInt128(greatest(_t - {delay:Int64} + 2208988800000001 + 1, 0)), 73) - 1, 'Decimal128(0)') AS _until
     FROM (SELECT _rid, _t, assumeNotNull(`c0`) AS _k0 FROM `tmp_spine_1` WHERE `c0` IS NOT NULL)
-    WHERE _t - {delay:Int64} + 2208988800000000 >= 0
+    WHERE _t - {delay:Int64} + 2208988800000001 >= 0
 ) AS _spine
 ASOF JOIN
 (
     SELECT
         assumeNotNull(`k`) AS _k0, 
-        reinterpret(bitShiftLeft(toUInt128(toUnixTimestamp64Micro(`event_time`) + 2208988800000000), 73) + bitShiftLeft(toUInt128(_seq), 32) + _idx, 'Decimal128(0)') AS _position,
+        reinterpret(bitShiftLeft(toUInt128(toUnixTimestamp64Micro(`event_time`) + 2208988800000001), 73) + bitShiftLeft(toUInt128(_seq), 32) + _idx, 'Decimal128(0)') AS _position,
         toUInt8(toUInt64(1) + 2 * 0 + 4 * (isNull(`f`)) + 8 * (isNull(`n`))) AS _flags0,
         ifNull(`f`, toFloat64(0)) AS _value0,
         ifNull(`n`, toInt64(0)) AS _value1

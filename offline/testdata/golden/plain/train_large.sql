@@ -4,7 +4,7 @@
 -- stream past it.
 SELECT
     _rid,
-    toInt64(bitShiftRight(_p, 73)) - 2208988800000000 AS _x,
+    toInt64(bitShiftRight(_p, 73)) - 2208988800000001 AS _x,
     _f0,
     _v0,
     _v1
@@ -31,7 +31,7 @@ FROM
                 assumeNotNull(`k`) AS _k0, 
                 toUnixTimestamp64Micro(`event_time`) AS _time,
                 _time + {delay:Int64} AS _from,
-                bitShiftLeft(toUInt128(toUnixTimestamp64Micro(`event_time`) + 2208988800000000), 73) + bitShiftLeft(toUInt128(_seq), 32) + _idx AS _position,
+                bitShiftLeft(toUInt128(toUnixTimestamp64Micro(`event_time`) + 2208988800000001), 73) + bitShiftLeft(toUInt128(_seq), 32) + _idx AS _position,
                 toUInt64(1) + 2 * 0 + 4 * (isNull(`f`)) + 8 * (isNull(`n`)) AS _flags0,
                 ifNull(`f`, toFloat64(0)) AS _value0,
                 ifNull(`n`, toInt64(0)) AS _value1
