@@ -27,7 +27,10 @@ type Config struct {
 	Connections int // most connections at a time; default 16. A training set holds one for each view and role, and one more
 	// JoinRows is how many events of a source a training set may hold in ClickHouse's memory, some 100 bytes each; default
 	// 30,000,000. Above it events stream past the spine, which takes more processor time and memory for the spine alone.
-	JoinRows  int
+	JoinRows int
+	// MapValues is about how many values a training set may hold in ClickHouse's memory for windows of top_k and approx_quantile,
+	// some 30 bytes each; default 30,000,000. A set that has more is computed in pieces, one after the other.
+	MapValues int
 	ChunkRows int // rows of a batch that a training set yields; default 16,384
 
 	Patience time.Duration // how long ClickHouse may take for a small answer that somebody waits for; default 15 s
@@ -38,6 +41,7 @@ func (c Config) withDefaults() Config {
 	c.ChunkRows = cmp.Or(c.ChunkRows, 16384)
 	c.Patience = cmp.Or(c.Patience, 15*time.Second)
 	c.JoinRows = cmp.Or(c.JoinRows, 30_000_000)
+	c.MapValues = cmp.Or(c.MapValues, 30_000_000)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

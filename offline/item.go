@@ -2,6 +2,7 @@ package offline
 
 import (
 	"context"
+	"errors"
 	"math"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -113,22 +114,36 @@ func (r *itemReader) cell(f int) feature.Cell {
 
 // ridStream reads a query whose rows begin with the number of a spine row and come in its order. Spine rows may have none.
 type ridStream struct {
-	query query
-	rows  driver.Rows
-	into  []any
-	rid   uint64 // of the row scanned last; noRow at the end
-	match bool   // whether the row scanned last is of the spine row sought last
+	query  query
+	pieces [][]any // if not empty, the query is asked with each of these arguments, one after the other
+	ask    func(args []any) (driver.Rows, error)
+	rows   driver.Rows
+	into   []any
+	rid    uint64 // of the row scanned last; noRow at the end
+	match  bool   // whether the row scanned last is of the spine row sought last
 }
 
 const noRow = math.MaxUint64
 
+// open asks the query; ctx holds for its pieces too.
 func (s *ridStream) open(ctx context.Context, store *Store) error {
-	rows, err := store.conn.Query(ctx, s.query.sql, s.query.args...)
+	s.ask = func(args []any) (driver.Rows, error) { return store.conn.Query(ctx, s.query.sql, args...) }
+	if len(s.pieces) == 0 {
+		s.pieces = [][]any{s.query.args}
+	}
+	if err := s.openPiece(); err != nil {
+		return err
+	}
+	return s.advance()
+}
+
+func (s *ridStream) openPiece() error {
+	rows, err := s.ask(s.pieces[0])
 	if err != nil {
 		return failure(s.query.doing, err)
 	}
-	s.rows = rows
-	return s.advance()
+	s.rows, s.pieces = rows, s.pieces[1:]
+	return nil
 }
 
 func (s *ridStream) close() error {
@@ -140,9 +155,17 @@ func (s *ridStream) close() error {
 
 // advance scans the next row.
 func (s *ridStream) advance() error {
-	if !s.rows.Next() {
-		s.rid = noRow
-		return failure(s.query.doing, s.rows.Err())
+	for !s.rows.Next() {
+		if err := errors.Join(s.rows.Err(), s.rows.Close()); err != nil {
+			return failure(s.query.doing, err)
+		}
+		if len(s.pieces) == 0 {
+			s.rid = noRow
+			return nil
+		}
+		if err := s.openPiece(); err != nil {
+			return err
+		}
 	}
 	return failure(s.query.doing, s.rows.Scan(s.into...))
 }

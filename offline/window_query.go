@@ -24,8 +24,9 @@ type windowQuery struct {
 	OnlyKeys  bool
 	// Late is the quoted table of the spine rows that must not see some event of their windows, because it was not there yet;
 	// "" when there is none. Each of them goes as a key of its own, with the events that it sees.
-	Late  string
-	Reach feature.Span // no window goes back farther; 0 when one is a lifetime
+	Late   string
+	Reach  feature.Span // no window goes back farther; 0 when one is a lifetime
+	Pieced bool         // the query is asked for one piece of the spine after the other
 
 	args []any
 }
@@ -66,7 +67,8 @@ func newWindowQuery(src *feature.Source, e *events, p *windowPlan, ask windowAsk
 	q := &windowQuery{
 		events: e, packed: newPacked(src, e), Plan: p, Placed: p.Ordered, Spine: ask.spine, SpineKeys: ask.keys, OnlyKeys: ask.onlyKeys,
 	}
-	q.bind(ask)
+	q.Reach = p.reach(ask.item.View)
+	q.args = q.bound(ask)
 	return q
 }
 
@@ -81,23 +83,25 @@ func inputType(src *feature.Source, in feature.Input) (feature.Type, error) {
 	return f.Type, err
 }
 
-func (q *windowQuery) bind(ask windowAsk) {
+// bound are the arguments for spine rows between ask.first and ask.last.
+func (q *windowQuery) bound(ask windowAsk) []any {
 	v := ask.item.View
 	after, last := feature.MaxTime, max(asof.Hi(ask.last, v.Delay), feature.MinTime)
 	for f := range q.Plan.finish {
 		after = min(after, asof.Lo(v.Features[f].Window, asof.Hi(ask.first, v.Delay)))
 	}
-	q.args = append(q.params(), clickhouse.Named("delay", int64(v.Delay)),
+	args := append(q.params(), clickhouse.Named("delay", int64(v.Delay)),
 		clickhouse.Named("after", int64(max(after, feature.MinTime-1))), clickhouse.Named("last", int64(min(last, feature.MaxTime))))
-	if q.Reach = q.Plan.reach(v); q.Reach > 0 {
-		q.args = append(q.args, clickhouse.Named("reach", int64(q.Reach)))
+	if q.Reach > 0 {
+		args = append(args, clickhouse.Named("reach", int64(q.Reach)))
 	}
 	for _, s := range q.Plan.Spans {
-		q.args = append(q.args, clickhouse.Named(fmt.Sprintf("width%d", s.Edge), int64(s.Width)))
+		args = append(args, clickhouse.Named(fmt.Sprintf("width%d", s.Edge), int64(s.Width)))
 		if s.Hop > 0 {
-			q.args = append(q.args, clickhouse.Named(fmt.Sprintf("hop%d", s.Edge), int64(s.Hop)))
+			args = append(args, clickhouse.Named(fmt.Sprintf("hop%d", s.Edge), int64(s.Hop)))
 		}
 	}
+	return args
 }
 
 // ranges and lives are the two queries; "" where the plan has no columns of the kind.
@@ -113,7 +117,7 @@ func (q *windowQuery) lives() (string, error) {
 		return "", nil
 	}
 	alone := *q
-	alone.Placed = false
+	alone.Placed, alone.Pieced = false, false
 	return text("window_lives.sql", &alone)
 }
 

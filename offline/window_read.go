@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/agg"
 )
@@ -27,10 +29,11 @@ func (t *TrainingSet) newWindowStream(ctx context.Context, src *feature.Source, 
 	if err != nil {
 		return nil, err
 	}
-	q, err := t.store.windowQuery(ctx, src, windowAsk{
+	ask := windowAsk{
 		item: it, features: features, cut: t.ask.Cut, at: t.at, first: t.spine.first, last: t.spine.last,
 		spine: quote(t.spine.table), keys: t.spineKeys(it), onlyKeys: rows > sparse*t.spine.rows,
-	})
+	}
+	q, err := t.store.windowQuery(ctx, src, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +42,11 @@ func (t *TrainingSet) newWindowStream(ctx context.Context, src *feature.Source, 
 			return nil, err
 		}
 	}
-	return q.stream(it)
+	pieces, err := t.pieces(ctx, src, ask)
+	if err != nil {
+		return nil, err
+	}
+	return q.stream(ask, pieces)
 }
 
 // stageLate finds the spine rows that late events touch.
@@ -67,8 +74,9 @@ func (t *TrainingSet) stageLate(ctx context.Context, q *windowQuery) error {
 }
 
 // stream is a reader of the queries, not yet opened.
-func (q *windowQuery) stream(it *feature.Item) (*windowStream, error) {
-	s := &windowStream{view: it.View, plan: q.Plan}
+func (q *windowQuery) stream(ask windowAsk, pieces []piece) (*windowStream, error) {
+	s := &windowStream{view: ask.item.View, plan: q.Plan}
+	q.Pieced = len(pieces) > 0
 	ranges, err := q.ranges()
 	if err != nil {
 		return nil, err
@@ -77,9 +85,14 @@ func (q *windowQuery) stream(it *feature.Item) (*windowStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	doing := "compute windows of " + it.Role
+	doing := "compute windows of " + ask.item.Role
 	if ranges != "" {
 		s.ranges = &ridStream{query: query{doing, ranges, q.args}}
+		for _, p := range pieces {
+			of := ask
+			of.first, of.last = p.first, p.last
+			s.ranges.pieces = append(s.ranges.pieces, append(q.bound(of), clickhouse.Named("from", p.from), clickhouse.Named("to", p.to)))
+		}
 		s.row.ranged, s.ranges.into = newVariables(types(q.Plan.Ranged))
 		s.ranges.into = append([]any{&s.ranges.rid}, s.ranges.into...)
 	}

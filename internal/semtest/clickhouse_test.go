@@ -32,7 +32,7 @@ func clickhouseExecution(t *testing.T) semtest.Execution {
 	engine := chtest.Engine(t)
 	database := chtest.Database(t, engine)
 	conn := chtest.Open(t, engine, database)
-	cfg := offline.Config{Dial: engine.DialContext, Database: database}
+	cfg := offline.Config{Dial: engine.DialContext, Database: database, Patience: patience, MapValues: 4} // sets in pieces
 	return semtest.Execution{Name: "clickhouse", ForcesTaken: true, Open: func(ctx context.Context, c *feature.Catalog) (semtest.Engine, error) {
 		store, err := openEmpty(ctx, cfg, conn, c)
 		if err != nil {

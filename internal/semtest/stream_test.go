@@ -37,7 +37,7 @@ func streamExecution(t *testing.T) semtest.Execution {
 	engine := chtest.Engine(t)
 	database := chtest.Database(t, engine)
 	conn := chtest.Open(t, engine, database)
-	cfg := offline.Config{Dial: engine.DialContext, Database: database}
+	cfg := offline.Config{Dial: engine.DialContext, Database: database, Patience: patience}
 	return semtest.Execution{Name: "stream", Open: func(ctx context.Context, c *feature.Catalog) (semtest.Engine, error) {
 		store, err := openEmpty(ctx, cfg, conn, c)
 		if err != nil {
@@ -70,8 +70,9 @@ type streamEngine struct {
 	changed chan struct{} // closed when current is replaced
 }
 
-// patience bounds how long the replica and the sink may take to come to an entry.
-const patience = 30 * time.Second
+// patience bounds how long ClickHouse may take to answer, and the replica and the sink to come to an entry: machines that run
+// tests may be busy.
+const patience = 3 * time.Minute
 
 func (e *streamEngine) start(ctx context.Context) (err error) {
 	logger := slog.New(slog.DiscardHandler)
