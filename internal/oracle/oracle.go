@@ -172,7 +172,7 @@ func (o *Oracle) Slack(l *feature.Lookup, clock feature.Clock, cut Cut) []float6
 			request[f.Name] = l.Keys[i][row]
 		}
 		for _, s := range l.Plan.Slots {
-			if s.Item == feature.OnDemandItem { // the histories' definitions have none
+			if s.Item == feature.OnDemandItem { // those of histories read what is exact
 				slack = append(slack, 0)
 				continue
 			}

@@ -81,7 +81,7 @@ type asked struct {
 
 func shareOf(plan *feature.Plan, src *feature.Source, rows []map[string]feature.Value, q asked) Share {
 	var s Share
-	for _, slot := range plan.Slots {
+	for _, slot := range plan.Base().Slots {
 		it := plan.Items[slot.Item]
 		hi := q.at.Add(-it.View.Delay)
 		ttl, window := it.View.Features[slot.Feature].TTL, it.View.Features[slot.Feature].Window

@@ -13,7 +13,10 @@ type explainer interface {
 	Explain(ctx context.Context, l *feature.Lookup) (*verify.Explanation, error)
 }
 
+// Explain says of on-demand features what they read.
 func (e *streamEngine) Explain(ctx context.Context, l *feature.Lookup) (*verify.Explanation, error) {
+	below := *l
+	below.Plan, l = l.Plan.Base(), &below
 	if err := e.knows(ctx, l); err != nil {
 		return nil, err
 	}
@@ -40,7 +43,7 @@ func explain(ctx context.Context, e explainer, l *feature.Lookup) error {
 		return fmt.Errorf("explain: %w", err)
 	}
 	for i, f := range x.Features {
-		slot := l.Plan.Slots[i]
+		slot := l.Plan.Base().Slots[i]
 		exact := l.Plan.Items[slot.Item].View.Features[slot.Feature].Type.Kind != feature.KindFloat64 // V3
 		if f.Differs && exact {
 			return fmt.Errorf("explain %s: online %v, offline %v", f.Feature, *f.Online, f.Offline)

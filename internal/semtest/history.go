@@ -36,15 +36,10 @@ const source = "e"
 
 // DrawHistory draws a history.
 func DrawHistory(t *rapid.T) *History {
-	w := drawWorld(t)
-	h := &History{Definitions: w.yaml()}
-	var err error
-	if h.Catalog, err = Define(h.Definitions); err != nil {
-		t.Fatalf("the definitions of the history are wrong: %v\n%s", err, h.Definitions)
-	}
-	w.src = h.Catalog.Source(source)
-	if w.plan, err = h.Catalog.PlanService("all"); err != nil {
-		t.Fatalf("plan: %v", err)
+	w, h := drawWorld(t), &History{}
+	h.define(t, w)
+	if w.drawDerived(t); len(w.derived.features) > 0 {
+		h.define(t, w)
 	}
 	kinds := rapid.SampledFrom([]string{"push", "push", "push", "import", "read", "read"})
 	for i, kind := range rapid.SliceOfN(kinds, 1, 10).Draw(t, "steps") {
@@ -66,6 +61,19 @@ func DrawHistory(t *rapid.T) *History {
 		h.Steps = append(h.Steps, Step{Training: training, Past: rapid.Bool().Draw(t, "past")})
 	}
 	return h
+}
+
+// define gives the history the definitions of the world, and the world their plan.
+func (h *History) define(t *rapid.T, w *world) {
+	h.Definitions = w.yaml()
+	var err error
+	if h.Catalog, err = Define(h.Definitions); err != nil {
+		t.Fatalf("the definitions of the history are wrong: %v\n%s", err, h.Definitions)
+	}
+	w.src = h.Catalog.Source(source)
+	if w.plan, err = h.Catalog.PlanService("all"); err != nil {
+		t.Fatalf("plan: %v", err)
+	}
 }
 
 // drawMessage draws up to five rows and remembers them for the reads.
@@ -123,7 +131,7 @@ func (w *world) drawRead(t *rapid.T, label string) Step {
 	defer func(rows []map[string]feature.Value) { w.rows = rows }(w.rows)
 	w.rows = slices.Concat(w.rows, asked, asked) // keys of these are likely asked for
 	row, at := w.drawEdge(t, label)
-	l := &feature.Lookup{Plan: w.plan, Keys: make([][]feature.Value, len(w.plan.Keys)), At: at}
+	l := &feature.Lookup{Plan: w.plan, Keys: make([][]feature.Value, len(w.plan.Keys)), Inputs: make([][]feature.Value, len(w.plan.Inputs)), At: at}
 	if len(asked) > 0 {
 		b := feature.NewBatch(w.src)
 		for _, row := range asked {
@@ -141,6 +149,9 @@ func (w *world) drawRead(t *rapid.T, label string) Step {
 		}
 		for k, v := range w.drawKey(t, fmt.Sprintf("%s key %d", label, i), row) {
 			l.Keys[k] = append(l.Keys[k], v)
+		}
+		for k, v := range w.drawInputs(t, fmt.Sprintf("%s key %d", label, i)) {
+			l.Inputs[k] = append(l.Inputs[k], v)
 		}
 	}
 	return Step{
@@ -234,13 +245,15 @@ func (w *world) drawTraining(t *rapid.T, steps []Step) *Training {
 	}
 	r.Spine.Fields = append(r.Spine.Fields, w.plan.Keys...)
 	r.Spine.Fields = append(r.Spine.Fields, feature.Field{Name: r.Time, Type: feature.Timestamp}, feature.Field{Name: "label", Type: feature.Int64})
+	r.Spine.Fields = append(r.Spine.Fields, w.plan.Inputs...)
 	for _, f := range r.Spine.Fields {
 		r.Spine.Columns = append(r.Spine.Columns, feature.Column{Type: f.Type})
 	}
 	for i := range rapid.IntRange(1, 8).Draw(t, "spine") {
 		label := fmt.Sprintf("spine %d", i)
 		of, at := w.drawEdge(t, label)
-		r.Spine.Append(append(w.drawKey(t, label, of), feature.TimestampValue(at), feature.Int64Value(int64(i))))
+		row := append(w.drawKey(t, label, of), feature.TimestampValue(at), feature.Int64Value(int64(i)))
+		r.Spine.Append(append(row, w.drawInputs(t, label)...))
 	}
 	for i, s := range steps {
 		if s.Read == nil {
@@ -251,7 +264,11 @@ func (w *world) drawTraining(t *rapid.T, steps []Step) *Training {
 			for _, k := range s.Read.Keys {
 				values = append(values, k[row])
 			}
-			r.Spine.Append(append(values, feature.TimestampValue(s.Read.At), feature.Int64Value(int64(-i))))
+			values = append(values, feature.TimestampValue(s.Read.At), feature.Int64Value(int64(-i)))
+			for _, in := range s.Read.Inputs {
+				values = append(values, in[row])
+			}
+			r.Spine.Append(values)
 		}
 	}
 	return r
@@ -306,8 +323,8 @@ func writeRows(b *strings.Builder, m *Message) {
 }
 
 func writeKeys(b *strings.Builder, l *feature.Lookup) {
-	keys := &feature.Batch{Fields: l.Plan.Keys, Rows: l.Rows()}
-	for i, values := range l.Keys {
+	keys := &feature.Batch{Fields: slices.Concat(l.Plan.Keys, l.Plan.Inputs), Rows: l.Rows()}
+	for i, values := range slices.Concat(l.Keys, l.Inputs) {
 		c := feature.Column{Type: keys.Fields[i].Type}
 		for _, v := range values {
 			c.Append(v)

@@ -21,6 +21,7 @@ type world struct {
 	dedup    string
 	views    []worldView
 	mirrored bool // whether the service has the first view in a second role
+	derived  derived
 	instants []feature.Time
 
 	src   *feature.Source
@@ -186,7 +187,15 @@ func (w *world) yaml() string {
 		}
 		fmt.Fprintf(&b, "features:\n  - %s\n", strings.Join(v.features, "\n  - "))
 	}
+	b.WriteString(w.derived.yaml())
 	b.WriteString("---\nkind: service\nname: all\nfeatures:\n")
+	listed := ""
+	if len(w.derived.features) > 0 {
+		listed = "  - d\n"
+	}
+	if w.derived.first {
+		b.WriteString(listed)
+	}
 	for i := range w.views {
 		fmt.Fprintf(&b, "  - v%d\n", i)
 	}
@@ -196,6 +205,9 @@ func (w *world) yaml() string {
 			keys[part] = fmt.Sprintf("v0p%d: r%d", part, part)
 		}
 		fmt.Fprintf(&b, "  - {view: v0, as: again, keys: {%s}}\n", strings.Join(keys, ", "))
+	}
+	if !w.derived.first {
+		b.WriteString(listed)
 	}
 	return b.String()
 }
