@@ -245,6 +245,11 @@ func (r *reading) traceEvents(x *asof.Trace, t *tree, a ask) {
 		}
 	}
 	s, some := t.span(x.Lo, x.Hi)
+	room := 0 // made once: the applier may be waiting
+	for n := s.b; some && n >= s.a && room < asof.MaxTraced; n-- {
+		room += t.leaves[n].len()
+	}
+	x.Events = slices.Grow(x.Events, min(room, asof.MaxTraced))
 	for n := s.b; some && n >= s.a; n-- {
 		l, from, to := t.leaves[n], 0, t.leaves[n].len()
 		if n == s.a {
