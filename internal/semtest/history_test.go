@@ -80,6 +80,7 @@ type comparison struct {
 	seq               uint64
 	answered, refused int
 	copied            int
+	explained         bool
 }
 
 func (c *comparison) run(t *testing.T, h *semtest.History) (err error) {
@@ -167,7 +168,8 @@ func (c *comparison) read(t *testing.T, s semtest.Step) error {
 			}
 		}
 	}
-	if both, ok := c.engine.(explainer); ok && s.Offline {
+	if both, ok := c.engine.(explainer); ok && s.Offline && !c.explained { // it takes as long as the rest of the read
+		c.explained = true
 		if err := explain(t.Context(), both, l); err != nil {
 			return err
 		}
