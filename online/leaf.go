@@ -14,17 +14,17 @@ const leafEvents = 128
 
 // leaf is some events of one key that follow each other, in columns.
 type leaf struct {
+	times   []feature.Time
 	stamps  []stamp
 	rest    []rest           // nil while no event has anything in it
 	deleted []bool           // nil while no event is a deletion
 	columns []feature.Column // of the inputs that are stored, see shape; all NULL where deleted
 }
 
-// stamp is what most positions are.
+// stamp is what most positions are behind their time.
 type stamp struct {
-	time feature.Time
-	seq  uint64
-	idx  uint32
+	seq uint64
+	idx uint32
 }
 
 // rest is the rest of a position.
@@ -42,12 +42,12 @@ func newLeaf(w *windows) *leaf {
 	return l
 }
 
-func (l *leaf) len() int { return len(l.stamps) }
+func (l *leaf) len() int { return len(l.times) }
 
 // position returns the position of event i.
 func (l *leaf) position(i int) asof.Position {
 	s := l.stamps[i]
-	p := asof.Position{EventTime: s.time, Seq: s.seq, Idx: s.idx}
+	p := asof.Position{EventTime: l.times[i], Seq: s.seq, Idx: s.idx}
 	if l.rest != nil {
 		p.Tie, p.TieNull, p.Columns = l.rest[i].tie, l.rest[i].tieNull, l.rest[i].columns
 	}
@@ -58,30 +58,26 @@ func (l *leaf) isDeleted(i int) bool { return l.deleted != nil && l.deleted[i] }
 
 // before reports whether all events of l are before e.
 func (l *leaf) before(e *asof.Event) bool {
-	last := len(l.stamps) - 1
-	if t := l.stamps[last].time; t != e.EventTime {
+	last := l.len() - 1
+	if t := l.times[last]; t != e.EventTime {
 		return t < e.EventTime
 	}
 	return asof.Compare(l.position(last), e.Position) < 0
 }
 
 // until returns how many events are at or before t.
-func (l *leaf) until(t feature.Time) int {
-	if n := len(l.stamps); n == 0 || l.stamps[n-1].time <= t {
-		return n
-	}
-	return sort.Search(len(l.stamps), func(i int) bool { return l.stamps[i].time > t })
-}
+func (l *leaf) until(t feature.Time) int { return lastUntil(l.times, t) + 1 }
 
 // find returns where the position is or belongs.
 func (l *leaf) find(p *asof.Position) (at int, found bool) {
-	at = sort.Search(len(l.stamps), func(i int) bool { return asof.Compare(l.position(i), *p) >= 0 })
-	return at, at < len(l.stamps) && l.position(at) == *p
+	at = sort.Search(l.len(), func(i int) bool { return asof.Compare(l.position(i), *p) >= 0 })
+	return at, at < l.len() && l.position(at) == *p
 }
 
 // insert puts e before event i and copies what it keeps of it: of its values those of the stored inputs.
 func (l *leaf) insert(i int, e *asof.Event, stored []int) {
-	l.stamps = slices.Insert(l.stamps, i, stamp{e.EventTime, e.Seq, e.Idx})
+	l.times = slices.Insert(l.times, i, e.EventTime)
+	l.stamps = slices.Insert(l.stamps, i, stamp{e.Seq, e.Idx})
 	if r := (rest{e.Tie, e.TieNull, e.Columns}); l.rest != nil || r != (rest{}) {
 		if l.rest == nil {
 			l.rest = make([]rest, len(l.stamps)-1, cap(l.stamps))
@@ -132,7 +128,7 @@ func insertValue(c *feature.Column, i int, v feature.Value) {
 
 // cut returns a leaf of the events from i up to j, which shares no memory with l but that of strings and lists.
 func (l *leaf) cut(i, j int) *leaf {
-	out := &leaf{stamps: slices.Clone(l.stamps[i:j]), columns: make([]feature.Column, len(l.columns))}
+	out := &leaf{times: slices.Clone(l.times[i:j]), stamps: slices.Clone(l.stamps[i:j]), columns: make([]feature.Column, len(l.columns))}
 	if l.rest != nil {
 		out.rest = slices.Clone(l.rest[i:j])
 	}
@@ -150,12 +146,12 @@ func (l *leaf) cut(i, j int) *leaf {
 
 // Sizes in memory.
 const (
-	leafBytes   = 128
+	leafBytes   = 152
 	columnBytes = 144
 )
 
 func (l *leaf) bytes() int64 {
-	n := leafBytes + int64(cap(l.stamps))*24 + int64(cap(l.rest))*32 + int64(cap(l.deleted)) + int64(len(l.columns))*columnBytes
+	n := leafBytes + int64(cap(l.times))*8 + int64(cap(l.stamps))*16 + int64(cap(l.rest))*32 + int64(cap(l.deleted)) + int64(len(l.columns))*columnBytes
 	for i := range l.rest {
 		n += int64(len(l.rest[i].columns))
 	}

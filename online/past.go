@@ -107,8 +107,8 @@ func (p *past) fold(keep feature.Time, changed func(tileID), moved func(l *leaf,
 		for n := range p.tiles {
 			g := &p.windows.tilings[n]
 			for from := i; from < j; {
-				number, to := g.number(l.stamps[from].time), from+1
-				for to < j && g.number(l.stamps[to].time) == number {
+				number, to := g.number(l.times[from]), from+1
+				for to < j && g.number(l.times[to]) == number {
 					to++
 				}
 				p.tiles[n].add(g, number, l, from, to)

@@ -88,7 +88,7 @@ func (t *tree) has(p *asof.Position) bool {
 	if n < 0 {
 		return false
 	}
-	for ; n >= 0 && t.leaves[n].stamps[t.leaves[n].len()-1].time >= p.EventTime; n-- {
+	for ; n >= 0 && t.leaves[n].times[t.leaves[n].len()-1] >= p.EventTime; n-- {
 		if _, found := t.leaves[n].find(p); found {
 			return true
 		}
@@ -121,7 +121,7 @@ func (t *tree) split(n int) {
 	half := l.len() / 2
 	t.leaves[n] = l.cut(0, half)
 	t.leaves = slices.Insert(t.leaves, n+1, l.cut(half, l.len()))
-	t.starts = slices.Insert(t.starts, n+1, l.stamps[half].time)
+	t.starts = slices.Insert(t.starts, n+1, l.times[half])
 }
 
 // base is the number of the first block of a level that is here.
@@ -274,7 +274,7 @@ func (t *tree) cutFirst(n int) {
 	l := t.leaves[0]
 	t.leaves[0], t.starts[0] = l.cut(n, l.len()), math.MaxInt64
 	if n < l.len() {
-		t.starts[0] = l.stamps[n].time
+		t.starts[0] = l.times[n]
 	}
 }
 
@@ -284,14 +284,14 @@ func (t *tree) spare(n int, from feature.Time) bool {
 		return t.starts[n+1] <= from
 	}
 	l := t.leaves[n]
-	return l.stamps[l.len()-1].time <= from
+	return l.times[l.len()-1] <= from
 }
 
 // trim drops the old events of an only leaf when they are half of it.
 func (t *tree) trim(from feature.Time) int {
 	l := t.leaves[0]
 	n := l.len()
-	if n < max(t.shape.leaf/8, 2) || l.stamps[n/2].time > from {
+	if n < max(t.shape.leaf/8, 2) || l.times[n/2] > from {
 		return 0
 	}
 	old := l.until(from)
