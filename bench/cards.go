@@ -15,7 +15,6 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/offline"
-	"github.com/lockstepfs/lockstep/registry"
 )
 
 const cardDefinitions = `
@@ -67,11 +66,7 @@ func (l *lab) cards(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defs, err := registry.Parse(map[string][]byte{"cards.yaml": []byte(cardDefinitions)})
-	if err != nil {
-		return err
-	}
-	catalog, err := registry.Resolve(defs)
+	catalog, err := catalogOf(cardDefinitions)
 	if err != nil {
 		return err
 	}

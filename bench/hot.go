@@ -9,7 +9,6 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/offline"
-	"github.com/lockstepfs/lockstep/registry"
 )
 
 const hotDefinitions = `
@@ -45,11 +44,7 @@ const (
 
 // hot makes windows of a key that has all events, and says how much memory ClickHouse takes for them.
 func (l *lab) hot(ctx context.Context) error {
-	defs, err := registry.Parse(map[string][]byte{"hot.yaml": []byte(hotDefinitions)})
-	if err != nil {
-		return err
-	}
-	catalog, err := registry.Resolve(defs)
+	catalog, err := catalogOf(hotDefinitions)
 	if err != nil {
 		return err
 	}

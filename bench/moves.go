@@ -49,7 +49,12 @@ features: [{name: last_delay, latest: delay, ttl: 7d}, {name: last_scheduled, la
 `
 
 func catalogFor(source string) (*feature.Catalog, error) {
-	defs, err := registry.Parse(map[string][]byte{"bench.yaml": []byte(strings.ReplaceAll(definitions, "SOURCE", source))})
+	return catalogOf(strings.ReplaceAll(definitions, "SOURCE", source))
+}
+
+// catalogOf is what definitions in YAML define.
+func catalogOf(yaml string) (*feature.Catalog, error) {
+	defs, err := registry.Parse(map[string][]byte{"bench.yaml": []byte(yaml)})
 	if err != nil {
 		return nil, err
 	}

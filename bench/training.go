@@ -15,7 +15,6 @@ import (
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/offline"
-	"github.com/lockstepfs/lockstep/registry"
 )
 
 // queries are point-in-time joins as one writes them by hand for the source and spine of this benchmark.
@@ -50,11 +49,7 @@ features: [v]
 // training makes a training set whose spine lies in ClickHouse and reads it; beside it the hand-written queries, read by the
 // same driver. Events are as the sink writes them, then as an import does.
 func (l *lab) training(ctx context.Context, events, spine int) error {
-	defs, err := registry.Parse(map[string][]byte{"bench.yaml": []byte(trainingDefinitions)})
-	if err != nil {
-		return err
-	}
-	catalog, err := registry.Resolve(defs)
+	catalog, err := catalogOf(trainingDefinitions)
 	if err != nil {
 		return err
 	}

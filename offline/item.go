@@ -112,37 +112,36 @@ func (r *itemReader) cell(f int) feature.Cell {
 	}
 }
 
-// ridStream reads a query whose rows begin with the number of a spine row and come in its order. Spine rows may have none.
+// ridStream reads queries, one after the other, whose rows begin with the number of a spine row and come in its order. Spine rows
+// may have none.
 type ridStream struct {
-	query  query
-	pieces [][]any // if not empty, the query is asked with each of these arguments, one after the other
-	ask    func(args []any) (driver.Rows, error)
-	rows   driver.Rows
-	into   []any
-	rid    uint64 // of the row scanned last; noRow at the end
-	match  bool   // whether the row scanned last is of the spine row sought last
+	query query   // the one that is read
+	later []query // those that come after it
+	ask   func(query) (driver.Rows, error)
+	rows  driver.Rows
+	into  []any
+	rid   uint64 // of the row scanned last; noRow at the end
+	match bool   // whether the row scanned last is of the spine row sought last
 }
 
 const noRow = math.MaxUint64
 
-// open asks the query; ctx holds for its pieces too.
+// open asks the first query; ctx holds for the others too.
 func (s *ridStream) open(ctx context.Context, store *Store) error {
-	s.ask = func(args []any) (driver.Rows, error) { return store.conn.Query(ctx, s.query.sql, args...) }
-	if len(s.pieces) == 0 {
-		s.pieces = [][]any{s.query.args}
-	}
-	if err := s.openPiece(); err != nil {
+	s.ask = func(q query) (driver.Rows, error) { return store.conn.Query(ctx, q.sql, q.args...) }
+	if err := s.askNext(); err != nil {
 		return err
 	}
 	return s.advance()
 }
 
-func (s *ridStream) openPiece() error {
-	rows, err := s.ask(s.pieces[0])
+func (s *ridStream) askNext() error {
+	s.query, s.later = s.later[0], s.later[1:]
+	rows, err := s.ask(s.query)
 	if err != nil {
 		return failure(s.query.doing, err)
 	}
-	s.rows, s.pieces = rows, s.pieces[1:]
+	s.rows = rows
 	return nil
 }
 
@@ -159,11 +158,11 @@ func (s *ridStream) advance() error {
 		if err := errors.Join(s.rows.Err(), s.rows.Close()); err != nil {
 			return failure(s.query.doing, err)
 		}
-		if len(s.pieces) == 0 {
+		if len(s.later) == 0 {
 			s.rid = noRow
 			return nil
 		}
-		if err := s.openPiece(); err != nil {
+		if err := s.askNext(); err != nil {
 			return err
 		}
 	}
@@ -233,7 +232,7 @@ func (t *TrainingSet) newLatestStream(ctx context.Context, src *feature.Source, 
 	last := max(asof.Hi(t.spine.last, it.View.Delay), feature.MinTime)
 	args := append(e.params(), clickhouse.Named("last", int64(last)), clickhouse.Named("delay", int64(it.View.Delay)))
 	st := &latestStream{column: column}
-	st.query = query{"compute " + it.Role, sql, args}
+	st.later = []query{{"compute " + it.Role, sql, args}}
 	var into []any
 	st.cells, into = newCells(e.types())
 	st.into = append([]any{&st.rid, &st.time}, into...)

@@ -11,7 +11,7 @@ import (
 	"github.com/lockstepfs/lockstep/internal/agg"
 )
 
-// piece is some spine rows that follow each other.
+// piece is spine rows that follow each other, all of them or some.
 type piece struct {
 	from, to    uint64       // numbers, without to
 	first, last feature.Time // read times
@@ -25,14 +25,14 @@ func mapped(w *feature.Window) bool {
 	return w != nil && (w.Operator == string(agg.TopK) || w.Operator == string(agg.ApproxQuantile))
 }
 
-// pieces cuts the spine so that the maps of each piece hold at most Config.MapValues, or are those of one block. There are
-// none when all are one piece.
+// pieces cuts the spine, which ask is about, so that the maps of each piece hold at most Config.MapValues, or are those of one
+// block.
 func (t *TrainingSet) pieces(ctx context.Context, src *feature.Source, ask windowAsk) (pieces []piece, err error) {
 	v := *ask.item.View
 	ask.features = slices.DeleteFunc(slices.Clone(ask.features), func(f int) bool { return !mapped(v.Features[f].Window) })
 	events, err := t.eventRows(ctx, src.Name)
 	if most := t.store.cfg.MapValues; err != nil || float64(events)*float64(t.spine.rows)*float64(len(ask.features)) <= float64(most) {
-		return nil, err
+		return []piece{ask.piece}, err
 	}
 	v.Features = slices.Clone(v.Features)
 	for _, f := range ask.features {
@@ -83,9 +83,6 @@ func (t *TrainingSet) cut(ctx context.Context, sql string, args []any) (pieces [
 		p := &pieces[len(pieces)-1]
 		p.to = (block + 1) * size
 		p.first, p.last = min(p.first, feature.Time(first)), max(p.last, feature.Time(last))
-	}
-	if len(pieces) == 1 {
-		pieces = nil
 	}
 	return pieces, failure(doing, rows.Err())
 }

@@ -24,23 +24,22 @@ type windowQuery struct {
 	OnlyKeys  bool
 	// Late is the quoted table of the spine rows that must not see some event of their windows, because it was not there yet;
 	// "" when there is none. Each of them goes as a key of its own, with the events that it sees.
-	Late   string
-	Reach  feature.Span // no window goes back farther; 0 when one is a lifetime
-	Pieced bool         // the query is asked for one piece of the spine after the other
+	Late  string
+	Reach feature.Span // no window goes back farther; 0 when one is a lifetime
 
 	args []any
 }
 
 // windowAsk says whose windows are wanted, and at which instants.
 type windowAsk struct {
-	item        *feature.Item
-	features    []int // of the item's view; those without a window are passed over
-	cut         feature.Cut
-	at          generationsAt
-	first, last feature.Time // read times
-	spine       string       // quoted table of row numbers, instants and keys
-	keys        []spineKey
-	onlyKeys    bool
+	item     *feature.Item
+	features []int // of the item's view; those without a window are passed over
+	cut      feature.Cut
+	at       generationsAt
+	piece
+	spine    string // quoted table of row numbers, instants and keys
+	keys     []spineKey
+	onlyKeys bool
 }
 
 // windowQuery prepares the queries.
@@ -68,7 +67,7 @@ func newWindowQuery(src *feature.Source, e *events, p *windowPlan, ask windowAsk
 		events: e, packed: newPacked(src, e), Plan: p, Placed: p.Ordered, Spine: ask.spine, SpineKeys: ask.keys, OnlyKeys: ask.onlyKeys,
 	}
 	q.Reach = p.reach(ask.item.View)
-	q.args = q.bound(ask)
+	q.args = q.bound(ask.item.View, ask.piece)
 	return q
 }
 
@@ -83,14 +82,13 @@ func inputType(src *feature.Source, in feature.Input) (feature.Type, error) {
 	return f.Type, err
 }
 
-// bound are the arguments for spine rows between ask.first and ask.last.
-func (q *windowQuery) bound(ask windowAsk) []any {
-	v := ask.item.View
-	after, last := feature.MaxTime, max(asof.Hi(ask.last, v.Delay), feature.MinTime)
+// bound are the arguments for a piece of the spine.
+func (q *windowQuery) bound(v *feature.View, p piece) []any {
+	after, last := feature.MaxTime, max(asof.Hi(p.last, v.Delay), feature.MinTime)
 	for f := range q.Plan.finish {
-		after = min(after, asof.Lo(v.Features[f].Window, asof.Hi(ask.first, v.Delay)))
+		after = min(after, asof.Lo(v.Features[f].Window, asof.Hi(p.first, v.Delay)))
 	}
-	args := append(q.params(), clickhouse.Named("delay", int64(v.Delay)),
+	args := append(q.params(), clickhouse.Named("from", p.from), clickhouse.Named("to", p.to), clickhouse.Named("delay", int64(v.Delay)),
 		clickhouse.Named("after", int64(max(after, feature.MinTime-1))), clickhouse.Named("last", int64(min(last, feature.MaxTime))))
 	if q.Reach > 0 {
 		args = append(args, clickhouse.Named("reach", int64(q.Reach)))
@@ -117,7 +115,7 @@ func (q *windowQuery) lives() (string, error) {
 		return "", nil
 	}
 	alone := *q
-	alone.Placed, alone.Pieced = false, false
+	alone.Placed = false
 	return text("window_lives.sql", &alone)
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
-
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/agg"
 )
@@ -30,7 +28,7 @@ func (t *TrainingSet) newWindowStream(ctx context.Context, src *feature.Source, 
 		return nil, err
 	}
 	ask := windowAsk{
-		item: it, features: features, cut: t.ask.Cut, at: t.at, first: t.spine.first, last: t.spine.last,
+		item: it, features: features, cut: t.ask.Cut, at: t.at, piece: piece{to: t.spine.rows, first: t.spine.first, last: t.spine.last},
 		spine: quote(t.spine.table), keys: t.spineKeys(it), onlyKeys: rows > sparse*t.spine.rows,
 	}
 	q, err := t.store.windowQuery(ctx, src, ask)
@@ -76,7 +74,6 @@ func (t *TrainingSet) stageLate(ctx context.Context, q *windowQuery) error {
 // stream is a reader of the queries, not yet opened.
 func (q *windowQuery) stream(ask windowAsk, pieces []piece) (*windowStream, error) {
 	s := &windowStream{view: ask.item.View, plan: q.Plan}
-	q.Pieced = len(pieces) > 0
 	ranges, err := q.ranges()
 	if err != nil {
 		return nil, err
@@ -87,17 +84,15 @@ func (q *windowQuery) stream(ask windowAsk, pieces []piece) (*windowStream, erro
 	}
 	doing := "compute windows of " + ask.item.Role
 	if ranges != "" {
-		s.ranges = &ridStream{query: query{doing, ranges, q.args}}
+		s.ranges = &ridStream{}
 		for _, p := range pieces {
-			of := ask
-			of.first, of.last = p.first, p.last
-			s.ranges.pieces = append(s.ranges.pieces, append(q.bound(of), clickhouse.Named("from", p.from), clickhouse.Named("to", p.to)))
+			s.ranges.later = append(s.ranges.later, query{doing, ranges, q.bound(ask.item.View, p)})
 		}
 		s.row.ranged, s.ranges.into = newVariables(types(q.Plan.Ranged))
 		s.ranges.into = append([]any{&s.ranges.rid}, s.ranges.into...)
 	}
 	if lives != "" {
-		s.lives = &ridStream{query: query{doing, lives, q.args}}
+		s.lives = &ridStream{later: []query{{doing, lives, q.args}}}
 		s.row.lived, s.lives.into = newVariables(types(q.Plan.Lived))
 		s.lives.into = append([]any{&s.lives.rid}, s.lives.into...)
 	}

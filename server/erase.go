@@ -38,7 +38,7 @@ func (s *Server) erase(c *gin.Context) error {
 
 func (s *Server) parseErasure(body []byte) (*Erasure, error) {
 	e, entity := &Erasure{}, ""
-	var r onlineRequest // for its way to read text and keys
+	r := onlineRequest{limit: maxErased} // for its way to read text and keys
 	sc := &scanner{data: body}
 	err := sc.object(func(name []byte) error {
 		switch string(name) {
@@ -64,7 +64,7 @@ func (s *Server) parseErasure(body []byte) (*Erasure, error) {
 	if e.Entity = catalog.Entity(entity); e.Entity == nil {
 		return nil, notFound("entity", entity, entityNames(catalog))
 	}
-	columns, err := r.keys(e.Entity.Key, maxErased)
+	columns, err := r.keys(e.Entity.Key)
 	if err != nil {
 		return nil, err
 	}

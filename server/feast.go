@@ -20,7 +20,7 @@ func (s *Server) feastOnline(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	req := feastRequest{onlineRequest: onlineRequest{path: feature.PathAuto}}
+	req := feastRequest{onlineRequest: onlineRequest{limit: s.cfg.Limits.Keys, path: feature.PathAuto}}
 	if err := req.parse(body); err != nil {
 		return invalid(err)
 	}
@@ -44,7 +44,7 @@ func (s *Server) feastOnlineOnce(c *gin.Context, req *feastRequest) error {
 	}
 	l := &feature.Lookup{Plan: p.plan, At: req.at}
 	given := req.divided(p.plan.Inputs)
-	columns, err := given.keys(keys, s.cfg.Limits.Keys)
+	columns, err := given.keys(keys)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func feastView(view string) string { return strings.Replace(view, "@v", "@", 1) 
 
 // divided returns the request with the inputs of on-demand features by themselves: Feast's clients send them among the keys.
 func (r *feastRequest) divided(inputs []feature.Field) *onlineRequest {
-	out := onlineRequest{}
+	out := onlineRequest{limit: r.limit}
 	for _, column := range r.entities {
 		if feature.FieldIndex(inputs, column.name) >= 0 {
 			out.request = append(out.request, column)

@@ -76,7 +76,7 @@ func (s *Server) lookupOf(c *gin.Context, req *onlineRequest) (*compiled, *featu
 		return nil, nil, err
 	}
 	l := &feature.Lookup{Plan: p.plan, At: req.at}
-	if l.Keys, err = req.keys(p.plan.Keys, s.cfg.Limits.Keys); err != nil {
+	if l.Keys, err = req.keys(p.plan.Keys); err != nil {
 		return nil, nil, err
 	}
 	if l.Inputs, err = s.inputs(c, req, p.plan.Inputs); err != nil {
@@ -136,7 +136,7 @@ var jsonHeader = []string{api.MediaJSON}
 
 // onlineRequest is an api.OnlineRequest before the types of its keys are known.
 type onlineRequest struct {
-	limit    int // of events of a source
+	limit    int // of keys, and of events of a source
 	service  string
 	features []string
 	entities []keyColumn
@@ -281,7 +281,7 @@ func (r *onlineRequest) parseColumns(sc *scanner, field, what string, into *[]ke
 
 // keys returns a column for each of the expected keys from the request, converted (rule K4). The error names
 // every key that is missing or unknown and every value that cannot be taken, up to a hundred.
-func (r *onlineRequest) keys(expected []feature.Field, limit int) ([][]feature.Value, error) {
+func (r *onlineRequest) keys(expected []feature.Field) ([][]feature.Value, error) {
 	if err := r.checkNames(expected); err != nil {
 		return nil, err
 	}
@@ -289,7 +289,7 @@ func (r *onlineRequest) keys(expected []feature.Field, limit int) ([][]feature.V
 	columns := make([][]feature.Value, len(expected))
 	for i, f := range expected {
 		raw := r.column(f.Name)
-		column, details, err := parseKeys(raw, f, limit)
+		column, details, err := parseKeys(raw, f, r.limit)
 		if err != nil {
 			return nil, err
 		}
@@ -319,12 +319,12 @@ func (s *Server) inputs(c *gin.Context, r *onlineRequest, expected []feature.Fie
 	if err := s.charge(c, cellCost*int64(values)); err != nil {
 		return nil, err
 	}
-	return r.inputs(expected, s.cfg.Limits.Keys)
+	return r.inputs(expected)
 }
 
 // inputs returns a column for each of the expected inputs of on-demand features, converted like keys; nil for one that the request
 // does not bring, which is for whoever computes with it to say.
-func (r *onlineRequest) inputs(expected []feature.Field, limit int) ([][]feature.Value, error) {
+func (r *onlineRequest) inputs(expected []feature.Field) ([][]feature.Value, error) {
 	var bad []feature.Detail
 	columns := make([][]feature.Value, len(expected))
 	for _, given := range r.request {
@@ -333,7 +333,7 @@ func (r *onlineRequest) inputs(expected []feature.Field, limit int) ([][]feature
 			bad = append(bad, feature.Detail{Field: given.name, Message: "unknown input: expected " + inputNames(expected)})
 			continue
 		}
-		column, details, err := parseKeys(given.raw, expected[at], limit)
+		column, details, err := parseKeys(given.raw, expected[at], r.limit)
 		if err != nil {
 			return nil, err
 		}

@@ -75,15 +75,7 @@ const unit = 1 << 32
 
 func (c *compensated) far() bool { return c.lost != c.lost }
 
-func (c *compensated) add(x float64) {
-	next := *c
-	next.step(x)
-	if !next.finite() {
-		c.addFar(compensated{sum: x})
-		return
-	}
-	*c = next
-}
+func (c *compensated) add(x float64) { c.merge(compensated{sum: x}) }
 
 // step is add within the range of float64.
 func (c *compensated) step(x float64) {

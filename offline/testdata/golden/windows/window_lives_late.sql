@@ -150,6 +150,7 @@ FROM
         UNION ALL
         SELECT _k0, _k1, _alone, _t - {delay:Int64}, toUInt8(255), toUInt8(0), _rid, toInt64(0), 0
         FROM (SELECT *, if(_rid IN (SELECT _rid FROM `tmp_spine_1_late0`), _rid + 1, 0) AS _alone FROM (SELECT _rid, _t, assumeNotNull(`c0`) AS _k0, assumeNotNull(`c1`) AS _k1 FROM `tmp_spine_1` WHERE `c0` IS NOT NULL AND `c1` IS NOT NULL))
+                    WHERE _rid >= {from:UInt64} AND _rid < {to:UInt64}
     )
     WINDOW sweep AS (PARTITION BY _k0, _k1, _alone ORDER BY _at, _class ROWS UNBOUNDED PRECEDING)
 )

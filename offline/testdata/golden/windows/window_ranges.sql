@@ -74,6 +74,7 @@ FROM
                         arraySort(_unsorted) AS _his,
                         arraySort((_r, _hi) -> _hi, groupArray(_rid), _unsorted) AS _rids
                     FROM (SELECT _rid, _t, assumeNotNull(`c0`) AS _k0, assumeNotNull(`c1`) AS _k1 FROM `tmp_spine_1` WHERE `c0` IS NOT NULL AND `c1` IS NOT NULL)
+                    WHERE _rid >= {from:UInt64} AND _rid < {to:UInt64}
                     GROUP BY _k0, _k1
                 ) AS _asked
                 LEFT JOIN
