@@ -27,7 +27,11 @@ type Config struct {
 	HTTPClient *http.Client  // default a client of its own; it must not set Timeout, which would cut streams off
 	Timeout    time.Duration // of a call that is not a stream, repetitions included; default 30 s
 	Retries    int           // repetitions of a call that may be repeated; default 3; negative for none
+	Patience   time.Duration // for how long a call is repeated beyond Retries while the server says that it is busy (429); default 0
 	UserAgent  string        // default lockstep-go
+
+	// Waiting, if not nil, is told before each repetition why it is needed and after what pause it comes.
+	Waiting func(reason error, pause time.Duration)
 }
 
 func (c Config) withDefaults() Config {
@@ -38,6 +42,7 @@ func (c Config) withDefaults() Config {
 		transport := http.DefaultTransport.(*http.Transport).Clone() // the standard library says what it is
 		transport.MaxIdleConnsPerHost = 64
 		transport.DisableCompression = true
+		transport.ExpectContinueTimeout = 5 * time.Second // a file is not sent before a server that is busy has refused it
 		if c.TLS != nil {
 			transport.TLSClientConfig = c.TLS.Clone()
 		}
@@ -77,10 +82,14 @@ type call struct {
 	query  url.Values
 	media  string    // of the body
 	body   []byte    // of a call that may be repeated
-	stream io.Reader // instead of body: read once, so the call is never repeated
+	stream io.Reader // instead of body: read once, so the call is repeated only if nothing was read
+	upload *upload   // the stream in this attempt
 	key    string    // idempotency key
 	repeat bool      // the call may be made twice
 }
+
+// again reports whether the call may be made once more after an attempt that failed.
+func (k call) again() bool { return k.repeat || k.upload != nil && k.upload.withdraw() }
 
 // json makes the call and decodes the answer into out.
 func (c *Client) json(ctx context.Context, k call, out any) error {
@@ -117,16 +126,26 @@ func post(path string, body any) (call, error) {
 // do makes the call, repeating it where it may, and returns an answer with status 200, whose body the caller
 // closes, or an error.
 func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
+	start := time.Now()
 	for attempt := 0; ; attempt++ {
+		if k.stream != nil {
+			k.upload = &upload{stream: k.stream}
+		}
 		resp, pause, err := c.once(ctx, k)
 		if err == nil {
 			return resp, nil
 		}
-		passing := errors.Is(err, feature.ErrUnavailable) || errors.Is(err, feature.ErrOverloaded)
-		if !k.repeat || k.stream != nil || !passing || attempt >= c.cfg.Retries {
+		busy := errors.Is(err, feature.ErrOverloaded)
+		passing := busy || errors.Is(err, feature.ErrUnavailable)
+		more := attempt < c.cfg.Retries || busy && time.Since(start) < c.cfg.Patience
+		if !passing || !more || !k.again() {
 			return nil, err
 		}
-		if !sleep(ctx, backoff(attempt, pause)) {
+		pause = backoff(attempt, pause)
+		if c.cfg.Waiting != nil {
+			c.cfg.Waiting(err, pause)
+		}
+		if !sleep(ctx, pause) {
 			return nil, err
 		}
 	}
@@ -166,8 +185,11 @@ func (c *Client) once(ctx context.Context, k call) (resp *http.Response, pause t
 	if len(k.query) > 0 {
 		target += "?" + k.query.Encode()
 	}
-	body := k.stream
-	if body == nil && k.body != nil {
+	var body io.Reader
+	switch {
+	case k.upload != nil:
+		body = k.upload
+	case k.body != nil:
 		body = bytes.NewReader(k.body)
 	}
 	req, err := http.NewRequestWithContext(ctx, k.method, target, body)
@@ -184,7 +206,7 @@ func (c *Client) once(ctx context.Context, k call) (resp *http.Response, pause t
 	if c.cfg.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
 	}
-	if k.stream != nil || len(k.body) > bigBody {
+	if k.upload != nil || len(k.body) > bigBody {
 		req.Header.Set("Expect", "100-continue") // a server that refuses the request says so before the body is sent
 	}
 	resp, err = c.cfg.HTTPClient.Do(req)

@@ -249,6 +249,7 @@ func open(t *testing.T, b *backend, cfg sdk.Config) *sdk.Client {
 	c := catalog()
 	srv, err := server.New(server.Config{
 		Catalog: func() *feature.Catalog { return c }, Reader: b, Trainer: b, Pusher: b, Importer: b, Registry: b, Operator: b, Letters: b, Eraser: b, Materializer: b,
+		Limits:   server.Limits{Import: server.ClassLimits{Concurrency: 1}},
 		Verifier: b, Querier: b, AllowSQL: true, Schema: []byte(`{"type":"object"}`), TempDir: t.TempDir(), Lag: func() time.Duration { return time.Second },
 	})
 	if err != nil {

@@ -134,17 +134,17 @@ func (p *progressStream) report(now api.Progress) {
 	}
 	p.sent = time.Now()
 	p.line(api.Line[struct{}]{Progress: &now})
+	_ = p.w.flush() // a client that has gone makes the request's context end, which stops the operation
 }
 
-// line sends one line; a client that has gone makes the request's context end, which stops the operation.
+// line writes one line. The last one is on its way when the handler has returned: who has read it finds that the operation
+// has left its place to others.
 func (p *progressStream) line(v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic("a line does not encode: " + err.Error()) // lines are ours
 	}
-	if _, err := p.w.Write(append(b, '\n')); err == nil {
-		_ = p.w.flush()
-	}
+	_, _ = p.w.Write(append(b, '\n')) // as for report
 }
 
 // stream answers with the progress and the result of run, in lines. An error before the first line is an

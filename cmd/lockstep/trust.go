@@ -3,7 +3,11 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/sdk"
@@ -44,5 +48,13 @@ func (a *app) open(url string) (*sdk.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sdk.Open(url, sdk.Config{Token: a.cfg.Token, TLS: secure})
+	var told sync.Once
+	return sdk.Open(url, sdk.Config{Token: a.cfg.Token, TLS: secure, Patience: patience, Waiting: func(reason error, _ time.Duration) {
+		if errors.Is(reason, feature.ErrOverloaded) {
+			told.Do(func() { fmt.Fprintf(a.err, "lockstep: trying again for up to %s: %v\n", patience, reason) })
+		}
+	}})
 }
+
+// patience is how long a command waits for its turn at a server that serves as many others of its kind as it may.
+const patience = 10 * time.Minute
