@@ -53,6 +53,23 @@ func TestHTTP(t *testing.T) {
 		{name: "values in the body", query: url.Values{"query": {"INSERT INTO FUNCTION null('a Int8') VALUES"}}, body: "(1), (2)", status: 200},
 		{name: "rows that are none", query: url.Values{"query": {"INSERT INTO FUNCTION null('a Int8') FORMAT CSV"}}, body: "x\n", status: 500, want: "Code: 117"},
 		{name: "Native that is none", query: url.Values{"query": {"INSERT INTO FUNCTION null('a Int8') FORMAT Native"}}, body: "\x01\xff\xff\xff\xff\x0f", status: 500, want: "Code: "},
+		// What a request sets, makes or brings is gone with it, whoever gets its session.
+		{name: "a setting", query: url.Values{"max_block_size": {"7"}}, body: "SELECT getSetting('max_block_size')", status: 200, want: "7\n"},
+		{name: "another", query: url.Values{"max_block_size": {"8"}}, body: "SELECT getSetting('max_block_size')", status: 200, want: "8\n"},
+		{name: "a SET", query: url.Values{"max_block_size": {"7"}}, body: "SET max_block_size = 9", status: 200},
+		{name: "the first setting again", query: url.Values{"max_block_size": {"7"}}, body: "SELECT getSetting('max_block_size')", status: 200, want: "7\n"},
+		{name: "no setting", body: "SELECT getSetting('max_block_size') > 9", status: 200, want: "1\n"},
+		{name: "a value of two lines", query: url.Values{"log_comment": {"a\n'b'"}}, body: "SELECT getSetting('log_comment')", status: 200, want: "a\\n\\'b\\'\n"},
+		{name: "a table", body: "CREATE TEMPORARY TABLE passing (a Int8)", status: 200},
+		{name: "the table again", body: "SELECT * FROM passing", status: 404, want: "Code: 60"},
+		{name: "a parameter", query: url.Values{"param_n": {"5"}}, body: "SELECT {n:Int64}", status: 200, want: "5\n"},
+		{name: "the parameter again", body: "SELECT {n:Int64}", status: 500, want: "Code: 456"},
+		{name: "readonly", query: url.Values{"readonly": {"1"}, "max_block_size": {"7"}}, body: "CREATE TEMPORARY TABLE passing (a Int8)", status: 400, want: "Code: 164"},
+		{name: "readonly reads", query: url.Values{"readonly": {"1"}, "max_block_size": {"7"}}, body: "SELECT getSetting('max_block_size')", status: 200, want: "7\n"},
+		{name: "not readonly", query: url.Values{"max_block_size": {"7"}}, body: "CREATE TEMPORARY TABLE passing (a Int8)", status: 200},
+		{name: "a database", query: url.Values{"database": {"system"}}, body: "SELECT currentDatabase()", status: 200, want: "system\n"},
+		{name: "no database", body: "SELECT currentDatabase()", status: 200, want: "default\n"},
+		{name: "an unknown setting", query: url.Values{"max_blocks_of_size": {"7"}}, body: "SELECT 1", status: 400, want: "Code: 115"},
 		{name: "an unknown format", body: "SELECT 1 FORMAT Nope", status: 500, want: "Code: 73"},
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://engine/?"+tc.query.Encode(), strings.NewReader(tc.body))
