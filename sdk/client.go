@@ -27,7 +27,7 @@ type Config struct {
 	HTTPClient *http.Client  // default a client of its own; it must not set Timeout, which would cut streams off
 	Timeout    time.Duration // of a call that is not a stream, repetitions included; default 30 s
 	Retries    int           // repetitions of a call that may be repeated; default 3; negative for none
-	Patience   time.Duration // for how long a call is repeated beyond Retries while the server says that it is busy (429); default 0
+	Patience   time.Duration // for how long such a call is repeated beyond Retries, within Timeout, while the server says that it is busy (429); default 0
 	UserAgent  string        // default lockstep-go
 
 	// Waiting, if not nil, is told before each repetition why it is needed and after what pause it comes.

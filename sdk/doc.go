@@ -6,6 +6,7 @@
 // errors.Is(err, feature.ErrNotFound) holds on both sides. A server that cannot be reached is
 // feature.ErrUnavailable.
 //
-// Calls that may safely be made twice (reads, and pushes, which carry an idempotency key) are repeated when
-// the connection fails or the server answers 429 or 503, a few times and with growing pauses.
+// Calls that may safely be made twice (reads, pushes, which carry an idempotency key, and files of which nothing
+// was sent) are repeated when the connection fails or the server answers 429 or 503, a few times and with growing
+// pauses; Config.Patience makes them wait longer for a server that is busy.
 package sdk

@@ -51,7 +51,7 @@ func (a *app) open(url string) (*sdk.Client, error) {
 	var told sync.Once
 	return sdk.Open(url, sdk.Config{Token: a.cfg.Token, TLS: secure, Patience: patience, Waiting: func(reason error, _ time.Duration) {
 		if errors.Is(reason, feature.ErrOverloaded) {
-			told.Do(func() { fmt.Fprintf(a.err, "lockstep: trying again for up to %s: %v\n", patience, reason) })
+			told.Do(func() { fmt.Fprintf(a.err, "lockstep: waiting: %v\n", reason) })
 		}
 	}})
 }
