@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -33,6 +34,16 @@ func newClasses(l *Limits) map[api.Class]*class {
 	return all
 }
 
+// placeKey is the key under which a request's context has what gives its place in its class back.
+const placeKey = "place"
+
+// leave gives the place of a request back before its answer ends: who has the whole answer finds the place free.
+func leave(c *gin.Context) {
+	if left, ok := c.Value(placeKey).(func()); ok {
+		left()
+	}
+}
+
 // admit lets a request of the class in, bounds its time and gives everything back when it ends, or refuses it
 // at once: a queue would hold memory and answer when nobody waits any more.
 func (s *Server) admit(k *class) gin.HandlerFunc {
@@ -40,7 +51,9 @@ func (s *Server) admit(k *class) gin.HandlerFunc {
 		if k.slots != nil {
 			select {
 			case k.slots <- struct{}{}:
-				defer func() { <-k.slots }()
+				left := sync.OnceFunc(func() { <-k.slots })
+				defer left()
+				c.Set(placeKey, left)
 			default:
 				s.metrics.shed.WithLabelValues(string(k.name)).Inc()
 				c.Header("Retry-After", strconv.Itoa(int(k.pause/time.Second)))

@@ -134,17 +134,17 @@ func (p *progressStream) report(now api.Progress) {
 	}
 	p.sent = time.Now()
 	p.line(api.Line[struct{}]{Progress: &now})
-	_ = p.w.flush() // a client that has gone makes the request's context end, which stops the operation
 }
 
-// line writes one line. The last one is on its way when the handler has returned: who has read it finds that the operation
-// has left its place to others.
+// line sends one line; a client that has gone makes the request's context end, which stops the operation.
 func (p *progressStream) line(v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic("a line does not encode: " + err.Error()) // lines are ours
 	}
-	_, _ = p.w.Write(append(b, '\n')) // as for report
+	if _, err := p.w.Write(append(b, '\n')); err == nil {
+		_ = p.w.flush()
+	}
 }
 
 // stream answers with the progress and the result of run, in lines. An error before the first line is an
@@ -163,6 +163,7 @@ func stream[T any](s *Server, c *gin.Context, run func(ctx context.Context, prog
 		p.mu.Unlock()
 	}()
 	result, err := run(c.Request.Context(), p.report)
+	leave(c)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
