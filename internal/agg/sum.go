@@ -88,8 +88,11 @@ func (c *compensated) step(x float64) {
 	c.sum = t
 }
 
-// finite reports whether all steps up to here stayed within the range: an infinite sum leaves no finite lost.
-func (c *compensated) finite() bool { return c.lost-c.lost == 0 }
+// finite reports whether all steps up to here, and the sum with what it lost, stayed within the range.
+func (c *compensated) finite() bool {
+	whole := c.sum + c.lost
+	return whole-whole == 0
+}
 
 // addFar adds a sum in units.
 func (c *compensated) addFar(o compensated) {
