@@ -2,7 +2,6 @@ package offline
 
 import (
 	"context"
-	"errors"
 	"math"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -155,7 +154,7 @@ func (s *ridStream) close() error {
 // advance scans the next row.
 func (s *ridStream) advance() error {
 	for !s.rows.Next() {
-		if err := errors.Join(s.rows.Err(), s.rows.Close()); err != nil {
+		if err := s.rows.Err(); err != nil { // at the end they are closed
 			return failure(s.query.doing, err)
 		}
 		if len(s.later) == 0 {

@@ -2,7 +2,6 @@ package offline
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -17,8 +16,9 @@ type piece struct {
 	first, last feature.Time // read times
 }
 
-// pieceBlocks is into about how many blocks a spine is cut, of which pieces are made.
-const pieceBlocks = 4096
+// pieceBlocks is into about how many blocks a spine is cut, of which pieces are made: few rows each, because a row of a hot key may
+// have a large map.
+const pieceBlocks = 1 << 20
 
 // mapped reports whether ClickHouse makes a map of the values in each window, all maps of a query before it uses the first.
 func mapped(w *feature.Window) bool {
@@ -60,14 +60,15 @@ func (t *TrainingSet) pieces(ctx context.Context, src *feature.Source, ask windo
 }
 
 // cut makes pieces of blocks.
-func (t *TrainingSet) cut(ctx context.Context, sql string, args []any) (pieces []piece, err error) {
+func (t *TrainingSet) cut(ctx context.Context, sql string, args []any) ([]piece, error) {
 	const doing = "cut the spine"
 	size := t.spine.rows/pieceBlocks + 1
 	rows, err := t.store.conn.Query(ctx, sql, append(args, clickhouse.Named("block", size))...)
 	if err != nil {
 		return nil, failure(doing, err)
 	}
-	defer func() { err = errors.Join(err, failure(doing, rows.Close())) }()
+	defer rows.Close()
+	var pieces []piece
 	held := 0.0
 	for rows.Next() {
 		var block uint64

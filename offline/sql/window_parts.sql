@@ -27,6 +27,7 @@
     FROM {{template "held" .}} AS _event
     INNER JOIN {{.Late}} AS _late ON {{range $i, $k := .KeyAliases}}{{if $i}} AND {{end}}_event.{{$k}} = _late.{{$k}}{{end}}
     WHERE _event._available <= _late._t AND _event._x <= _late._t - {delay:Int64}{{if .Reach}} AND _event._x > _late._t - {delay:Int64} - {reach:Int64}{{end}}
+        AND _late._rid >= {from:UInt64} AND _late._rid < {to:UInt64}
 ){{end}}{{end}}
 {{define "asked"}}{{if not .Late}}{{template "keyed" .}}{{else}}(SELECT *, if(_rid IN (SELECT _rid FROM {{.Late}}), _rid + 1, 0) AS _alone FROM {{template "keyed" .}}){{end}}
                     WHERE _rid >= {from:UInt64} AND _rid < {to:UInt64}{{end}}

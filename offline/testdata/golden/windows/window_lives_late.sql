@@ -73,6 +73,7 @@ FROM
 ) AS _event
     INNER JOIN `tmp_spine_1_late0` AS _late ON _event._k0 = _late._k0 AND _event._k1 = _late._k1
     WHERE _event._available <= _late._t AND _event._x <= _late._t - {delay:Int64}
+        AND _late._rid >= {from:UInt64} AND _late._rid < {to:UInt64}
 ) WHERE _h3 = 1)
         )
         ARRAY JOIN
@@ -141,6 +142,7 @@ FROM
 ) AS _event
     INNER JOIN `tmp_spine_1_late0` AS _late ON _event._k0 = _late._k0 AND _event._k1 = _late._k1
     WHERE _event._available <= _late._t AND _event._x <= _late._t - {delay:Int64}
+        AND _late._rid >= {from:UInt64} AND _late._rid < {to:UInt64}
 ) WHERE _h4 = 1)
             )
         )
