@@ -91,6 +91,7 @@ func (c *Config) options() (*clickhouse.Options, error) {
 	}
 	maps.Copy(o.Settings, map[string]any{
 		"async_insert": 0, "max_partitions_per_insert_block": 0, "max_query_size": longestSQL, "cancel_http_readonly_queries_on_client_close": 1,
+		"send_timeout": int(longestQuery / time.Second), // a training set leaves answers of some queries while others compute
 	})
 	return o, nil
 }

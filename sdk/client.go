@@ -196,6 +196,9 @@ func (c *Client) once(ctx context.Context, k call) (resp *http.Response, pause t
 	if err != nil {
 		return nil, 0, feature.Errorf(feature.CodeInvalid, "make the request: %w", err)
 	}
+	if k.upload != nil {
+		req.ContentLength = k.upload.length()
+	}
 	req.Header.Set("User-Agent", c.cfg.UserAgent)
 	if k.media != "" {
 		req.Header.Set("Content-Type", k.media)

@@ -27,5 +27,13 @@ func (u *upload) Read(p []byte) (int, error) {
 	return u.stream.Read(p)
 }
 
+// length is how much there is to read, -1 if the stream does not tell.
+func (u *upload) length() int64 {
+	if s, ok := u.stream.(interface{ Len() int }); ok && s.Len() > 0 {
+		return int64(s.Len())
+	}
+	return -1
+}
+
 // withdraw reports whether nothing was read; then nothing will be.
 func (u *upload) withdraw() bool { return u.state.CompareAndSwap(unread, withdrawn) }

@@ -56,5 +56,6 @@ func (a *app) open(url string) (*sdk.Client, error) {
 	}})
 }
 
-// patience is how long a command waits for its turn at a server that serves as many others of its kind as it may.
+// patience is how long a command with a file or a training set waits for its turn at a server that serves as many others of its
+// kind as it may. Reads and pushes end with their time.
 const patience = 10 * time.Minute
