@@ -169,7 +169,7 @@ func (m *machine) apply(e entry) {
 // again repeats an entry: a position that was passed is not passed twice.
 func (m *machine) again(t *rapid.T) {
 	if len(m.log) == 0 {
-		t.Skip()
+		t.Skip("no entry can be repeated yet: rapid draws another action")
 	}
 	e := rapid.SampledFrom(m.log).Draw(t, "entry")
 	if e.rows != nil && !e.imported {
