@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/agg"
@@ -215,12 +216,14 @@ func (p *windowPlan) average(x inputWindow, s agg.Spec) finisher {
 }
 
 // floats is something of the sum _s of float64 and of its range _r. Where values are so large that a sum may leave the range of
-// float64 on its way, it is of smaller ones (rule V3): 2^32 of them are within it.
+// float64 on its way, one that did is summed again of smaller values (rule V3): 2^32 of them are within it.
 func (p *windowPlan) floats(x inputWindow, of string) int {
 	large := fmt.Sprintf("arrayExists(_v -> abs(_v) > 1e290, _a%d)", x.Input)
-	sums := fmt.Sprintf("arrayReduceInRanges('sum', %s, if(%s, arrayMap(_v -> _v / 4294967296., _a%[3]d), _a%[3]d))", x.Name(), large, x.Input)
-	return p.reduce(x, fmt.Sprintf("if(%[1]s, arrayMap((_s, _r) -> (%[2]s) * 4294967296., %[3]s, %[4]s), arrayMap((_s, _r) -> %[2]s, %[3]s, %[4]s))",
-		large, of, sums, x.Name()), "%s", feature.Float64)
+	sums := fmt.Sprintf("arrayReduceInRanges('sum', %s, _a%d)", x.Name(), x.Input)
+	again := fmt.Sprintf("arrayReduceInRanges('sum', if(%[1]s, %[2]s, []), if(%[1]s, arrayMap(_v -> _v / 4294967296., _a%[3]d), []))", large, x.Name(), x.Input)
+	far := strings.ReplaceAll(of, "_s", "_f")
+	return p.reduce(x, fmt.Sprintf("if(%s, arrayMap((_s, _f, _r) -> if(isFinite(_s), %s, (%s) * 4294967296.), %s, arrayResize(%s, length(%[6]s)), %[6]s), "+
+		"arrayMap((_s, _r) -> %[2]s, %[4]s, %[6]s))", large, of, far, sums, again, x.Name()), "%s", feature.Float64)
 }
 
 // variance is merged from counts, means and squares of distances: varPop without Stable adds up raw powers (rule V3).

@@ -137,7 +137,7 @@ func (s suite) try(ctx context.Context, m Mutation) (by string, err error) {
 
 // test runs the semantics suite, or the part of it that run names.
 func (s suite) test(ctx context.Context, run string) (string, error) {
-	return s.command(ctx, "test", "-count=1", "-failfast", "-vet=off", "-timeout", "10m", "-run", run, "./internal/semtest", "-rapid.nofailfile", "-rapid.shrinktime=1s")
+	return s.command(ctx, "test", "-count=1", "-failfast", "-vet=off", "-timeout", "30m", "-run", run, "./internal/semtest", "-rapid.nofailfile", "-rapid.shrinktime=1s")
 }
 
 func (s suite) command(ctx context.Context, args ...string) (string, error) {
