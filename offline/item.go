@@ -96,12 +96,27 @@ func (r *itemReader) seek(row *spineStream) error {
 	return nil
 }
 
-// cell returns feature f for the spine row sought last.
-func (r *itemReader) cell(f int) feature.Cell {
+// writer adds the value of feature f for the spine row sought last to a column.
+func (r *itemReader) writer(f int) func(to *feature.Column) {
 	def := &r.view.Features[f]
+	if def.Window == nil {
+		return func(to *feature.Column) { to.Append(r.row(def, f).Value) }
+	}
+	unkeyed, null := asof.Unkeyed(def).Value, asof.Windowed(def, feature.Value{}).Value
+	finish, row := r.windows.finisher(f), &r.windows.row
+	return func(to *feature.Column) {
+		switch {
+		case !r.asked:
+			to.Append(unkeyed)
+		case !finish(row, to):
+			to.Append(null)
+		}
+	}
+}
+
+// row returns the cell of a row feature.
+func (r *itemReader) row(def *feature.Feature, f int) feature.Cell {
 	switch {
-	case def.Window != nil && r.asked:
-		return asof.Windowed(def, r.windows.value(f))
 	case r.latest != nil && r.latest.match:
 		return r.latest.cell(def, f, r.hi)
 	case !r.asked:

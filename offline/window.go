@@ -24,14 +24,8 @@ type windowPlan struct {
 	Lived   []windowColumn
 	Ordered bool // values of equal event time must stand in order of position
 
-	finish map[int]finisher // of the view's features that were asked for
+	finish []finisher // for each of the view's features; nil where it was not asked for
 }
-
-// finisher makes the value of a feature from a row of columns.
-type finisher func(r *windowRow) feature.Value
-
-// windowRow is the columns of one row.
-type windowRow struct{ ranged, lived []variable }
 
 // windowInput is one input of the view.
 type windowInput struct {
@@ -75,7 +69,7 @@ type lifetime struct {
 
 // newWindowPlan plans the view's window features among those given by index. typeOf gives the type of an input.
 func newWindowPlan(v *feature.View, features []int, typeOf func(feature.Input) (feature.Type, error)) (*windowPlan, error) {
-	p := &windowPlan{finish: map[int]finisher{}}
+	p := &windowPlan{finish: make([]finisher, len(v.Features))}
 	inputs := v.Inputs()
 	for _, f := range features {
 		w := v.Features[f].Window
@@ -109,12 +103,15 @@ func (p *windowPlan) inputs() []feature.Input {
 // reach is how far back a window goes at the most, 0 for ever.
 func (p *windowPlan) reach(v *feature.View) feature.Span {
 	var most feature.Span
-	for f := range p.finish {
+	for f, finish := range p.finish {
 		w := v.Features[f].Window
-		if w.Width == 0 {
+		switch {
+		case finish == nil:
+		case w.Width == 0:
 			return 0
+		default:
+			most = max(most, w.Width+w.Hop)
 		}
-		most = max(most, w.Width+w.Hop)
 	}
 	return most
 }
@@ -159,7 +156,7 @@ func (p *windowPlan) operator(x inputWindow, s agg.Spec) finisher {
 	switch s.Op {
 	case agg.Count:
 		n := p.count(x)
-		return func(r *windowRow) feature.Value { return feature.Int64Value(r.ranged[n].num) }
+		return finishInt(func(r *windowRow) int64 { return r.ranged[n].num })
 	case agg.Sum:
 		return p.sum(x, s)
 	case agg.Avg:
@@ -178,7 +175,7 @@ func (p *windowPlan) operator(x inputWindow, s agg.Spec) finisher {
 		return p.quantile(x, s)
 	case agg.CountDistinct:
 		y := p.lives(x, 0, "_gain")
-		return func(r *windowRow) feature.Value { return feature.Int64Value(r.lived[y].num) }
+		return finishInt(func(r *windowRow) int64 { return r.lived[y].num })
 	case agg.ApproxCountDistinct:
 		return p.registers(x, s.Precision)
 	default:
@@ -193,26 +190,23 @@ func (p *windowPlan) count(x inputWindow) int {
 }
 
 func (p *windowPlan) sum(x inputWindow, s agg.Spec) finisher {
-	y := 0
 	if s.Input.Kind == feature.KindInt64 {
-		y = p.over(x, "sum", x.Name(), "%s", s.Input)
-	} else {
-		y = p.floats(x, "_s")
+		y := p.over(x, "sum", x.Name(), "%s", s.Input)
+		return finishInt(func(r *windowRow) int64 { return r.ranged[y].num })
 	}
-	return func(r *windowRow) feature.Value { return r.ranged[y].value() }
+	y := p.floats(x, "_s")
+	return finishFloat(func(r *windowRow) float64 { return r.ranged[y].float })
 }
 
 // average of int64 starts from an exact sum (rule V3).
 func (p *windowPlan) average(x inputWindow, s agg.Spec) finisher {
 	if s.Input.Kind != feature.KindInt64 {
 		y := p.floats(x, "_s / _r.2")
-		return func(r *windowRow) feature.Value { return r.ranged[y].value() }
+		return finishFloat(func(r *windowRow) float64 { return r.ranged[y].float })
 	}
 	n := p.count(x)
 	y := p.reduce(x, fmt.Sprintf("arrayReduceInRanges('sum', %s, arrayMap(_v -> toInt128(_v), _a%d))", x.Name(), x.Input), "toFloat64(%s)", feature.Float64)
-	return func(r *windowRow) feature.Value {
-		return feature.Float64Value(r.ranged[y].float / float64(r.ranged[n].num))
-	}
+	return finishFloat(func(r *windowRow) float64 { return r.ranged[y].float / float64(r.ranged[n].num) })
 }
 
 // floats is something of the sum _s of float64 and of its range _r. Where values are so large that a sum may leave the range of
@@ -234,10 +228,10 @@ func (p *windowPlan) variance(x inputWindow, op agg.Operator) finisher {
 	if sample {
 		least = 2
 	}
-	return func(r *windowRow) feature.Value {
+	return finishFloat(func(r *windowRow) float64 {
 		count := r.ranged[n].num
 		if count < least || math.IsInf(r.ranged[y].float, -1) { // squares left the range of float64, as +Inf and NaN also say
-			return feature.Value{}
+			return math.NaN()
 		}
 		v := max(r.ranged[y].float, 0)
 		if sample {
@@ -246,8 +240,8 @@ func (p *windowPlan) variance(x inputWindow, op agg.Operator) finisher {
 		if root {
 			v = math.Sqrt(v)
 		}
-		return feature.Float64Value(v)
-	}
+		return v
+	})
 }
 
 // over is an aggregate function over ranges of the input's values.
@@ -274,12 +268,12 @@ func (p *windowPlan) end(x inputWindow, last bool, n int) string {
 // some is a column's value where the window has one.
 func (p *windowPlan) some(x inputWindow, y int) finisher {
 	n := p.count(x)
-	return func(r *windowRow) feature.Value {
+	return finishValue(func(r *windowRow) feature.Value {
 		if r.ranged[n].num == 0 {
 			return feature.Value{}
 		}
 		return r.ranged[y].value()
-	}
+	})
 }
 
 // rawList is the type in which a query returns a list of values of kind k: bools and instants are numbers.
@@ -292,11 +286,11 @@ func rawList(k feature.Kind) feature.Type {
 
 func (p *windowPlan) list(y int, k feature.Kind) finisher {
 	if k != feature.KindBool && k != feature.KindTimestamp {
-		return func(r *windowRow) feature.Value { return r.ranged[y].value() }
+		return finishValue(func(r *windowRow) feature.Value { return r.ranged[y].value() })
 	}
-	return func(r *windowRow) feature.Value {
+	return finishValue(func(r *windowRow) feature.Value {
 		return feature.ListValue(k, elements(r.ranged[y].nums, func(n int64) feature.Value { return number(k, n, 0, "") }))
-	}
+	})
 }
 
 // top are the most frequent values, ties to the smaller one.
@@ -313,12 +307,12 @@ func (p *windowPlan) quantile(x inputWindow, s agg.Spec) finisher {
 	expr := fmt.Sprintf("arrayReduceInRanges('quantileExactWeighted(%s)', %s, arrayMap(_v -> toUInt32(bitShiftRight(%s, %d)), _a%[5]d), arrayMap(_v -> toUInt64(1), _a%[5]d))",
 		strconv.FormatFloat(s.Quantile, 'f', -1, 64), x.Name(), turned, 52-s.Precision, x.Input)
 	n, y := p.count(x), p.reduce(x, expr, "toInt64(%s)", feature.Int64)
-	return func(r *windowRow) feature.Value {
+	return finishFloat(func(r *windowRow) float64 {
 		if r.ranged[n].num == 0 {
-			return feature.Value{}
+			return math.NaN()
 		}
-		return feature.Float64Value(agg.BinValue(uint32(r.ranged[y].num), s.Precision))
-	}
+		return agg.BinValue(uint32(r.ranged[y].num), s.Precision)
+	})
 }
 
 // lives is how much of a class lives in a window: the sum of what. Lives begin at edge 1.
@@ -339,7 +333,7 @@ func (p *windowPlan) lives(x inputWindow, bits int, what string) int {
 func (p *windowPlan) registers(x inputWindow, bits int) finisher {
 	sum, set := p.lives(x, bits, "_gain"), p.lives(x, bits, "_one")
 	m := uint64(1) << bits
-	return func(r *windowRow) feature.Value {
-		return feature.Int64Value(agg.EstimateDistinct(bits, m<<agg.MaxRank-uint64(r.lived[sum].num), m-uint64(r.lived[set].num)))
-	}
+	return finishInt(func(r *windowRow) int64 {
+		return agg.EstimateDistinct(bits, m<<agg.MaxRank-uint64(r.lived[sum].num), m-uint64(r.lived[set].num))
+	})
 }

@@ -85,8 +85,10 @@ func inputType(src *feature.Source, in feature.Input) (feature.Type, error) {
 // bound are the arguments for a piece of the spine.
 func (q *windowQuery) bound(v *feature.View, p piece) []any {
 	after, last := feature.MaxTime, max(asof.Hi(p.last, v.Delay), feature.MinTime)
-	for f := range q.Plan.finish {
-		after = min(after, asof.Lo(v.Features[f].Window, asof.Hi(p.first, v.Delay)))
+	for f, finish := range q.Plan.finish {
+		if finish != nil {
+			after = min(after, asof.Lo(v.Features[f].Window, asof.Hi(p.first, v.Delay)))
+		}
 	}
 	args := append(q.params(), clickhouse.Named("from", p.from), clickhouse.Named("to", p.to), clickhouse.Named("delay", int64(v.Delay)),
 		clickhouse.Named("after", int64(max(after, feature.MinTime-1))), clickhouse.Named("last", int64(min(last, feature.MaxTime))))

@@ -117,12 +117,13 @@ func (s *windowStream) streams() []*ridStream {
 	return all
 }
 
-// value is that of feature f in the rows scanned last.
-func (s *windowStream) value(f int) feature.Value {
+// finisher is that of feature f.
+func (s *windowStream) finisher(f int) finisher {
 	if s.plan == nil {
-		return overNothing(&s.view.Features[f])
+		nothing := overNothing(&s.view.Features[f])
+		return finishValue(func(*windowRow) feature.Value { return nothing })
 	}
-	return s.plan.finish[f](&s.row)
+	return s.plan.finish[f]
 }
 
 // overNothing is the value of a window without events (rule W3).

@@ -42,7 +42,8 @@ type zipper struct {
 	set   *TrainingSet
 	spine *spineStream
 	items []*itemReader
-	held  int64 // of Store.streams
+	slots []func(to *feature.Column) // write the plan's features of a row
+	held  int64                      // of Store.streams
 }
 
 func (t *TrainingSet) open(ctx context.Context) (*zipper, error) {
@@ -54,6 +55,9 @@ func (t *TrainingSet) open(ctx context.Context) (*zipper, error) {
 			return nil, err
 		}
 		held += int64(len(z.items[i].streams))
+	}
+	for _, slot := range t.ask.Plan.Slots {
+		z.slots = append(z.slots, z.items[slot.Item].writer(slot.Feature))
 	}
 	if most := int64(max(2, t.store.cfg.Connections-4)); held > most {
 		return nil, feature.Errorf(feature.CodeTooLarge, "the training set needs %d queries for its views and roles; at most %d fit: raise the connections to ClickHouse", held-1, most-1)
@@ -103,8 +107,7 @@ func (z *zipper) next(n int) (*feature.Batch, error) {
 	for i, f := range fields {
 		b.Columns[i] = newColumnFor(f.Type, n)
 	}
-	plan := z.set.ask.Plan
-	own := len(fields) - len(plan.Slots)
+	own := len(fields) - len(z.slots)
 	for b.Rows < n {
 		ok, err := z.spine.next()
 		if err != nil {
@@ -121,8 +124,8 @@ func (z *zipper) next(n int) (*feature.Batch, error) {
 				return nil, err
 			}
 		}
-		for i, slot := range plan.Slots {
-			b.Columns[own+i].Append(z.items[slot.Item].cell(slot.Feature).Value)
+		for i, write := range z.slots {
+			write(&b.Columns[own+i])
 		}
 		b.Rows++
 	}
