@@ -87,7 +87,7 @@ func (l *lab) cards(ctx context.Context) error {
 	}
 	var ours, theirs []time.Duration
 	rows := 0
-	for range trainingRounds {
+	for range l.size.rounds {
 		begun := time.Now()
 		if rows, err = readCardsByHand(ctx, conn, string(hand)); err != nil {
 			return err

@@ -35,22 +35,17 @@ features:
   - {name: median, approx_quantile: paid, q: 0.5, window: 10m}
 `
 
-// Events of the one key, spread over 30 days, and rows of its spine, which lie at and between them. What looks at the events of
-// each row's windows one by one gets a tenth of the rows.
-const (
-	hotEvents = 1_000_000
-	hotRows   = 3_000_000
-)
-
-// hot makes windows of a key that has all events, and says how much memory ClickHouse takes for them.
+// hot makes windows of a key that has all events, and says how much memory ClickHouse takes for them. The events are spread
+// over 30 days; the rows lie at and between them. What looks at the events of each row's windows one by one gets a tenth of the rows.
 func (l *lab) hot(ctx context.Context) error {
+	hotEvents, hotRows := l.size.events/10, l.size.spine*3
 	catalog, err := catalogOf(hotDefinitions)
 	if err != nil {
 		return err
 	}
 	store, conn, err := l.openEvents(ctx, "hot", catalog.Sources[0], fmt.Sprintf(`INSERT INTO events_cards (site, _us_at, visitor, paid, _us__available_at, _seq, _idx, _gen)
 		SELECT 1, 1546300800000000 + number * %d AS us, cityHash64(number, 1) %% 20000, (cityHash64(number, 2) %% 100000) / 100, us, 1, number, 0 FROM numbers(%d)`,
-		30*int64(feature.Day)/hotEvents, hotEvents))
+		30*int64(feature.Day)/int64(hotEvents), hotEvents))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -27,30 +28,39 @@ type lab struct {
 	engine *chdb.Engine
 	log    *eventlog.Log
 	store  *offline.Store
-	rows   int
+	size   size
 	table  []line
+}
+
+// size says how much is measured.
+type size struct {
+	rows          int // to import and to stream
+	events, spine int // of the training benchmark; the hot key has a tenth of the events and three times the spine
+	pushes        int
+	rounds        int // of what runs beside queries by hand; they take turns, so that noise meets all of them
 }
 
 func main() {
 	chdb.ChildMain()
-	rows := flag.Int("rows", 3_000_000, "rows to import and to stream")
-	events := flag.Int("events", 10_000_000, "events of the training benchmark")
-	spine := flag.Int("spine", 1_000_000, "spine rows of the training benchmark")
+	s := size{pushes: 2000, rounds: 3}
+	flag.IntVar(&s.rows, "rows", 3_000_000, "rows to import and to stream")
+	flag.IntVar(&s.events, "events", 10_000_000, "events of the training benchmark; the hot key has a tenth of them")
+	flag.IntVar(&s.spine, "spine", 1_000_000, "spine rows of the training benchmark; the hot key has three times as many")
 	only := flag.String("only", "", "one of import, stream, training, cards, hot and push, alone")
 	flag.Parse()
-	if err := run(context.Background(), *only, *rows, *events, *spine); err != nil {
+	if err := run(context.Background(), os.Stdout, *only, s); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, only string, rows, events, spine int) error {
+func run(ctx context.Context, out io.Writer, only string, s size) error {
 	dir, err := os.MkdirTemp("", "lockstep-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	l := &lab{dir: dir, rows: rows}
+	l := &lab{dir: dir, size: s}
 	stop, err := l.open(ctx)
 	if err != nil {
 		return err
@@ -62,7 +72,7 @@ func run(ctx context.Context, only string, rows, events, spine int) error {
 	}{
 		{"import", l.importing},
 		{"stream", l.streaming},
-		{"training", func(ctx context.Context) error { return l.training(ctx, events, spine) }},
+		{"training", l.training},
 		{"cards", l.cards},
 		{"hot", l.hot},
 		{"push", l.pushing},
@@ -74,7 +84,7 @@ func run(ctx context.Context, only string, rows, events, spine int) error {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
 	fmt.Fprintln(w, "\nmeasured\tresult\thow")
 	for _, x := range l.table {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", x.what, x.result, x.how)

@@ -95,7 +95,7 @@ func (l *lab) importing(ctx context.Context) error {
 		return err
 	}
 	path := filepath.Join(l.dir, "flights.parquet")
-	if err := writeFlights(path, src, l.rows); err != nil {
+	if err := writeFlights(path, src, l.size.rows); err != nil {
 		return err
 	}
 	im := &materialize.Importer{Archive: l.store, Log: l.log, Logger: slog.New(slog.DiscardHandler), Now: time.Now}
@@ -147,12 +147,12 @@ func (l *lab) streaming(ctx context.Context) error {
 		return err
 	}
 	start := time.Now()
-	for at := 0; at < l.rows; at += 10_000 {
-		if _, err := l.log.Publish(ctx, flights(src, at, min(10_000, l.rows-at))); err != nil {
+	for at := 0; at < l.size.rows; at += 10_000 {
+		if _, err := l.log.Publish(ctx, flights(src, at, min(10_000, l.size.rows-at))); err != nil {
 			return err
 		}
 	}
-	l.add("publish to the log, 10,000 rows a call", perSecond(l.rows, time.Since(start)), "fsync before every acknowledgement; making the rows included")
+	l.add("publish to the log, 10,000 rows a call", perSecond(l.size.rows, time.Since(start)), "fsync before every acknowledgement; making the rows included")
 
 	store, err := online.Open(online.Config{Dir: filepath.Join(l.dir, "replica")})
 	if err != nil {
@@ -167,14 +167,14 @@ func (l *lab) streaming(ctx context.Context) error {
 	if err := l.until(ctx, replica.Run, replica.Wait); err != nil {
 		return err
 	}
-	l.add("log to online", perSecond(l.rows, time.Since(start)), "2 views, 4 features, 90,000 keys; Pebble with the position in the same batch, synced every 10 s")
+	l.add("log to online", perSecond(l.size.rows, time.Since(start)), "2 views, 4 features, 90,000 keys; Pebble with the position in the same batch, synced every 10 s")
 
 	start = time.Now()
 	sink = newSink()
 	if err := l.until(ctx, sink.Run, sink.Wait); err != nil {
 		return err
 	}
-	l.add("log to ClickHouse", perSecond(l.rows, time.Since(start)), "exactly once: batch recorded, inserted with a token, watermark; async_insert=0, fsync by ClickHouse's default (none)")
+	l.add("log to ClickHouse", perSecond(l.size.rows, time.Since(start)), "exactly once: batch recorded, inserted with a token, watermark; async_insert=0, fsync by ClickHouse's default (none)")
 	return nil
 }
 

@@ -32,8 +32,6 @@ func (l *lab) pushing(ctx context.Context) error {
 	return errors.Join(err, <-ended)
 }
 
-const pushes = 2000
-
 func (l *lab) pushAndRead(ctx context.Context, url string) error {
 	client, err := sdk.Open(url, sdk.Config{})
 	if err != nil {
@@ -44,7 +42,7 @@ func (l *lab) pushAndRead(ctx context.Context, url string) error {
 	}
 	start := time.Now().Add(-time.Hour)
 	var acknowledged, readable []time.Duration
-	for i := range pushes {
+	for i := range l.size.pushes {
 		at := start.Add(time.Duration(i) * time.Millisecond).UTC().Format(time.RFC3339Nano)
 		row := map[string]any{"flight_id": i, "origin": "JFK", "destination": "LAX", "scheduled": at, "known_at": at, "distance": 2475, "delay": i}
 		begin := time.Now()

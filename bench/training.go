@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,9 +22,6 @@ import (
 //
 //go:embed queries/*.sql
 var queries embed.FS
-
-// trainingRounds is how often each query runs; they take turns, so that noise meets all of them.
-const trainingRounds = 3
 
 const trainingDefinitions = `
 kind: entity
@@ -48,13 +46,13 @@ features: [v]
 
 // training makes a training set whose spine lies in ClickHouse and reads it; beside it the hand-written queries, read by the
 // same driver. Events are as the sink writes them, then as an import does.
-func (l *lab) training(ctx context.Context, events, spine int) error {
+func (l *lab) training(ctx context.Context) error {
 	catalog, err := catalogOf(trainingDefinitions)
 	if err != nil {
 		return err
 	}
 	for _, origin := range []string{"streamed", "imported"} {
-		if err := l.trainingOver(ctx, catalog, trainingSize{origin: origin, events: events, spine: spine}); err != nil {
+		if err := l.trainingOver(ctx, catalog, trainingSize{origin: origin, events: l.size.events, spine: l.size.spine}); err != nil {
 			return fmt.Errorf("training set over %s events: %w", origin, err)
 		}
 	}
@@ -92,7 +90,7 @@ func (l *lab) trainingOver(ctx context.Context, catalog *feature.Catalog, size t
 		return err
 	}
 	took := map[string][]time.Duration{}
-	for range trainingRounds {
+	for range l.size.rounds {
 		if err := timeQueries(ctx, conn, size.spine, took); err != nil {
 			return err
 		}
@@ -142,22 +140,23 @@ func timeQueries(ctx context.Context, conn driver.Conn, rows int, took map[strin
 	return nil
 }
 
-// fillTraining makes events of 100,000 keys and a spine inside ClickHouse. No two events have the same time, so that all of
+// fillTraining makes events of one key for a hundred of them and a spine inside ClickHouse. No two events have the same time, so that all of
 // the queries are right.
 func fillTraining(ctx context.Context, conn driver.Conn, size trainingSize) error {
+	keys := strconv.Itoa(max(1, size.events/100))
 	system := "number + 1, 0, 0"
 	if size.origin == "imported" {
 		system = "0, 0, 7"
 	}
 	for _, sql := range []string{
 		`INSERT INTO events_bench (k, _us_event_time, f, n, _us__available_at, _seq, _idx, _gen)
-			SELECT intHash64(number) % 100000, toInt64(1700000000000000 + number * 1000000 + intHash32(number) % 1000000) AS us,
+			SELECT intHash64(number) % ` + keys + `, toInt64(1700000000000000 + number * 1000000 + intHash32(number) % 1000000) AS us,
 			if(number % 50 = 0, NULL, number / 7), number % 1000, us, ` + system + fmt.Sprintf(` FROM numbers(%d)`, size.events),
-		`INSERT INTO generations SELECT 'bench', 7, 1`,
+		`INSERT INTO generations (source, generation, seq) VALUES ('bench', 7, 1)`,
 		`INSERT INTO watermarks (log, seq) VALUES ('log', 100000000)`,
 		`CREATE TABLE spine (rid UInt64, k Nullable(Int64), t DateTime64(6, 'UTC'), label Nullable(Int64)) ENGINE = MergeTree ORDER BY rid`,
-		fmt.Sprintf(`INSERT INTO spine SELECT number, intHash64(number + 77) %% 100000,
-			fromUnixTimestamp64Micro(toInt64(1700000000000000 + (intHash64(number) %% %d) * 1000000 + 500000), 'UTC'), number %% 2 FROM numbers(%d)`, size.events, size.spine),
+		fmt.Sprintf(`INSERT INTO spine SELECT number, intHash64(number + 77) %% %s,
+			fromUnixTimestamp64Micro(toInt64(1700000000000000 + (intHash64(number) %% %d) * 1000000 + 500000), 'UTC'), number %% 2 FROM numbers(%d)`, keys, size.events, size.spine),
 		`OPTIMIZE TABLE events_bench FINAL`,
 	} {
 		if err := conn.Exec(ctx, sql); err != nil {
