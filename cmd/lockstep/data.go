@@ -25,7 +25,8 @@ func (a *app) importCommand() *cobra.Command {
 		Short: "Take Parquet, CSV, JSON lines or Arrow files into the history of a source",
 		Long: `Take files into the history of a source, each whole or not at all, in bounded memory. A file of the same
 content is imported once, however often it is named; an import that was cut off is gone on with when the file
-is imported again. Rows that are wrong are named, and then nothing of the file is taken.
+is imported again. Rows that are wrong are named, and then nothing of the file is taken. Training sets have it
+at once, live reads when their replicas have loaded it: lockstep materialize returns when all have.
 
 With --replace the first file takes the place of everything that was imported before, and the others are added to
 it. Views on the source become new versions that see what is imported from then on, and all that was pushed.
