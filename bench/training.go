@@ -52,21 +52,16 @@ func (l *lab) training(ctx context.Context) error {
 		return err
 	}
 	for _, origin := range []string{"streamed", "imported"} {
-		if err := l.trainingOver(ctx, catalog, trainingSize{origin: origin, events: l.size.events, spine: l.size.spine}); err != nil {
+		if err := l.trainingOver(ctx, catalog, origin); err != nil {
 			return fmt.Errorf("training set over %s events: %w", origin, err)
 		}
 	}
 	return nil
 }
 
-type trainingSize struct {
-	origin        string // streamed or imported
-	events, spine int
-}
-
-// trainingOver measures in a database of its own.
-func (l *lab) trainingOver(ctx context.Context, catalog *feature.Catalog, size trainingSize) error {
-	database := "training_" + size.origin
+// trainingOver measures in a database of its own, over streamed or imported events.
+func (l *lab) trainingOver(ctx context.Context, catalog *feature.Catalog, origin string) error {
+	database := "training_" + origin
 	store, err := offline.Open(ctx, offline.Config{Dial: l.engine.DialContext, Database: database, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
@@ -82,7 +77,7 @@ func (l *lab) trainingOver(ctx context.Context, catalog *feature.Catalog, size t
 		return err
 	}
 	defer conn.Close()
-	if err := fillTraining(ctx, conn, size); err != nil {
+	if err := l.fillTraining(ctx, conn, origin); err != nil {
 		return err
 	}
 	plan, err := catalog.PlanService("s")
@@ -91,20 +86,20 @@ func (l *lab) trainingOver(ctx context.Context, catalog *feature.Catalog, size t
 	}
 	took := map[string][]time.Duration{}
 	for range l.size.rounds {
-		if err := timeQueries(ctx, conn, size.spine, took); err != nil {
+		if err := timeQueries(ctx, conn, l.size.spine, took); err != nil {
 			return err
 		}
 		begun := time.Now()
-		if err := readTraining(ctx, store, plan, size.spine); err != nil {
+		if err := readTraining(ctx, store, plan, l.size.spine); err != nil {
 			return err
 		}
 		took["lockstep"] = append(took["lockstep"], time.Since(begun))
 	}
-	l.addTraining(size, took)
+	l.addTraining(origin, took)
 	return nil
 }
 
-func (l *lab) addTraining(size trainingSize, took map[string][]time.Duration) {
+func (l *lab) addTraining(origin string, took map[string][]time.Duration) {
 	ours := took["lockstep"]
 	delete(took, "lockstep")
 	best, hand := "", []string{}
@@ -117,8 +112,8 @@ func (l *lab) addTraining(size trainingSize, took map[string][]time.Duration) {
 	}
 	slices.Sort(ours)
 	slices.Sort(hand)
-	l.add("training set, "+size.origin+" events", fmt.Sprintf("%s, ratio %.2f", perSecond(size.spine, ours[0]), float64(ours[0])/float64(took[best][0])),
-		"%d spine rows over %d events: %s; by hand: %s; ratio of the fastest runs, to %s (bench/queries)", size.spine, size.events, spread(ours), strings.Join(hand, ", "), best)
+	l.add("training set, "+origin+" events", fmt.Sprintf("%s, ratio %.2f", perSecond(l.size.spine, ours[0]), float64(ours[0])/float64(took[best][0])),
+		"%d spine rows over %d events: %s; by hand: %s; ratio of the fastest runs, to %s (bench/queries)", l.size.spine, l.size.events, spread(ours), strings.Join(hand, ", "), best)
 }
 
 func spread(sorted []time.Duration) string {
@@ -142,21 +137,21 @@ func timeQueries(ctx context.Context, conn driver.Conn, rows int, took map[strin
 
 // fillTraining makes events of one key for a hundred of them and a spine inside ClickHouse. No two events have the same time, so that all of
 // the queries are right.
-func fillTraining(ctx context.Context, conn driver.Conn, size trainingSize) error {
-	keys := strconv.Itoa(max(1, size.events/100))
+func (l *lab) fillTraining(ctx context.Context, conn driver.Conn, origin string) error {
+	keys := strconv.Itoa(max(1, l.size.events/100))
 	system := "number + 1, 0, 0"
-	if size.origin == "imported" {
+	if origin == "imported" {
 		system = "0, 0, 7"
 	}
 	for _, sql := range []string{
 		`INSERT INTO events_bench (k, _us_event_time, f, n, _us__available_at, _seq, _idx, _gen)
 			SELECT intHash64(number) % ` + keys + `, toInt64(1700000000000000 + number * 1000000 + intHash32(number) % 1000000) AS us,
-			if(number % 50 = 0, NULL, number / 7), number % 1000, us, ` + system + fmt.Sprintf(` FROM numbers(%d)`, size.events),
+			if(number % 50 = 0, NULL, number / 7), number % 1000, us, ` + system + fmt.Sprintf(` FROM numbers(%d)`, l.size.events),
 		`INSERT INTO generations (source, generation, seq) VALUES ('bench', 7, 1)`,
 		`INSERT INTO watermarks (log, seq) VALUES ('log', 100000000)`,
 		`CREATE TABLE spine (rid UInt64, k Nullable(Int64), t DateTime64(6, 'UTC'), label Nullable(Int64)) ENGINE = MergeTree ORDER BY rid`,
 		fmt.Sprintf(`INSERT INTO spine SELECT number, intHash64(number + 77) %% %s,
-			fromUnixTimestamp64Micro(toInt64(1700000000000000 + (intHash64(number) %% %d) * 1000000 + 500000), 'UTC'), number %% 2 FROM numbers(%d)`, keys, size.events, size.spine),
+			fromUnixTimestamp64Micro(toInt64(1700000000000000 + (intHash64(number) %% %d) * 1000000 + 500000), 'UTC'), number %% 2 FROM numbers(%d)`, keys, l.size.events, l.size.spine),
 		`OPTIMIZE TABLE events_bench FINAL`,
 	} {
 		if err := conn.Exec(ctx, sql); err != nil {

@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/lockstepfs/lockstep/feature"
 	"github.com/lockstepfs/lockstep/internal/agg"
@@ -104,14 +103,14 @@ func (p *windowPlan) inputs() []feature.Input {
 func (p *windowPlan) reach(v *feature.View) feature.Span {
 	var most feature.Span
 	for f, finish := range p.finish {
-		w := v.Features[f].Window
-		switch {
-		case finish == nil:
-		case w.Width == 0:
-			return 0
-		default:
-			most = max(most, w.Width+w.Hop)
+		if finish == nil {
+			continue
 		}
+		w := v.Features[f].Window
+		if w.Width == 0 {
+			return 0
+		}
+		most = max(most, w.Width+w.Hop)
 	}
 	return most
 }
@@ -194,14 +193,14 @@ func (p *windowPlan) sum(x inputWindow, s agg.Spec) finisher {
 		y := p.over(x, "sum", x.Name(), "%s", s.Input)
 		return finishInt(func(r *windowRow) int64 { return r.ranged[y].num })
 	}
-	y := p.floats(x, "_s")
+	y := p.floats(x, "%s")
 	return finishFloat(func(r *windowRow) float64 { return r.ranged[y].float })
 }
 
 // average of int64 starts from an exact sum (rule V3).
 func (p *windowPlan) average(x inputWindow, s agg.Spec) finisher {
 	if s.Input.Kind != feature.KindInt64 {
-		y := p.floats(x, "_s / _r.2")
+		y := p.floats(x, "%s / _r.2")
 		return finishFloat(func(r *windowRow) float64 { return r.ranged[y].float })
 	}
 	n := p.count(x)
@@ -209,15 +208,14 @@ func (p *windowPlan) average(x inputWindow, s agg.Spec) finisher {
 	return finishFloat(func(r *windowRow) float64 { return r.ranged[y].float / float64(r.ranged[n].num) })
 }
 
-// floats is something of the sum _s of float64 and of its range _r. Where values are so large that a sum may leave the range of
+// floats is something of a sum of float64, which stands for %s in of, and of its range _r. Where values are so large that a sum may leave the range of
 // float64 on its way, one that did is summed again of smaller values (rule V3): 2^32 of them are within it.
 func (p *windowPlan) floats(x inputWindow, of string) int {
 	large := fmt.Sprintf("arrayExists(_v -> abs(_v) > 1e290, _a%d)", x.Input)
 	sums := fmt.Sprintf("arrayReduceInRanges('sum', %s, _a%d)", x.Name(), x.Input)
 	again := fmt.Sprintf("arrayReduceInRanges('sum', if(%[1]s, %[2]s, []), if(%[1]s, arrayMap(_v -> _v / 4294967296., _a%[3]d), []))", large, x.Name(), x.Input)
-	far := strings.ReplaceAll(of, "_s", "_f")
 	return p.reduce(x, fmt.Sprintf("if(%s, arrayMap((_s, _f, _r) -> if(isFinite(_s), %s, (%s) * 4294967296.), %s, arrayResize(%s, length(%[6]s)), %[6]s), "+
-		"arrayMap((_s, _r) -> %[2]s, %[4]s, %[6]s))", large, of, far, sums, again, x.Name()), "%s", feature.Float64)
+		"arrayMap((_s, _r) -> %[2]s, %[4]s, %[6]s))", large, fmt.Sprintf(of, "_s"), fmt.Sprintf(of, "_f"), sums, again, x.Name()), "%s", feature.Float64)
 }
 
 // variance is merged from counts, means and squares of distances: varPop without Stable adds up raw powers (rule V3).
