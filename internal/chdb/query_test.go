@@ -277,7 +277,7 @@ func TestCancel(t *testing.T) {
 		}
 		await(t, "the query to end", func() bool { return running() == 0 })
 		t.Logf("%s: ended after %s", query, time.Since(start).Round(time.Millisecond))
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took > 10*time.Second { // they would take hours
 			t.Errorf("%s: ran on for %s", query, took)
 		}
 	}
