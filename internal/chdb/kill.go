@@ -37,8 +37,9 @@ func newKiller(control *conn) *killer {
 	return k
 }
 
-// watch returns a mark to put before a statement, which is doomed when ctx ends before done is called.
-func (k *killer) watch(ctx context.Context) (mark string, done func()) {
+// watch returns a mark to put before a statement, which is doomed when ctx ends before done is called. done reports whether it was:
+// a kill may then be on its way still, to the statement's query id, which the next one on the connection can have too.
+func (k *killer) watch(ctx context.Context) (mark string, done func() (doomed bool)) {
 	k.mu.Lock()
 	k.last++
 	mark = "/*lockstep:" + strconv.FormatInt(k.last, 10) + "*/"
@@ -52,12 +53,13 @@ func (k *killer) watch(ctx context.Context) (mark string, done func()) {
 			k.poke()
 		}
 	})
-	return mark, func() {
+	return mark, func() (doomed bool) {
 		stop()
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		ended = true
+		ended, doomed = true, k.doomed[mark]
 		delete(k.doomed, mark)
+		return doomed
 	}
 }
 

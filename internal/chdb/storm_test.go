@@ -71,3 +71,26 @@ func TestCancelStorm(t *testing.T) {
 		t.Errorf("Restarts() = %d, want 0", got)
 	}
 }
+
+// TestCancelSparesOthers: a caller who gives up when the engine is about to be done has its own statement killed, not the next one
+// on its connection. The engine gives a statement that follows an INSERT the query id of that.
+func TestCancelSparesOthers(t *testing.T) {
+	t.Parallel()
+	engine := startEngine(t, chdb.Config{Dir: t.TempDir(), Connections: 1})
+	conn := chtest.Conn(t, engine)
+	if err := conn.Exec(t.Context(), "CREATE TABLE t (a Int64) ENGINE = MergeTree ORDER BY a"); err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	for i := range 200 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1000+random.IntN(4000))*time.Microsecond)
+		_ = insertNumbers(ctx, conn, 1000)
+		cancel()
+		for j := range 3 {
+			var n uint64
+			if err := conn.QueryRow(t.Context(), "SELECT count() FROM numbers(100)").Scan(&n); err != nil || n != 100 {
+				t.Errorf("round %d: statement %d after one that its caller gave up: %d, %v, want 100", i, j+1, n, err)
+			}
+		}
+	}
+}
