@@ -9,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,6 +34,7 @@ const look = 100 * time.Millisecond
 // Board is the two buckets. Its methods are safe for concurrent use; their errors have CodeUnavailable when NATS cannot be
 // reached.
 type Board struct {
+	js          jetstream.JetStream
 	alive, kept jetstream.KeyValue
 	logger      *slog.Logger
 	name        string // of this process
@@ -44,7 +48,7 @@ func Open(ctx context.Context, js jetstream.JetStream, logger *slog.Logger) (*Bo
 }
 
 func open(ctx context.Context, js jetstream.JetStream, logger *slog.Logger, forgotten time.Duration) (*Board, error) {
-	b := &Board{logger: logger, name: rand.Text()[:13], forgotten: forgotten}
+	b := &Board{js: js, logger: logger, name: rand.Text()[:13], forgotten: forgotten}
 	var err error
 	b.alive, err = bucket(ctx, js, jetstream.KeyValueConfig{
 		Bucket: aliveBucket, Description: "Lockstep processes: replicas and tasks", TTL: forgotten, Storage: jetstream.MemoryStorage,
@@ -86,24 +90,30 @@ func put(ctx context.Context, kv jetstream.KeyValue, key string, v any) error {
 	return unavailable("write "+key+" on the board", err)
 }
 
-// list calls each with the value of every key that begins with prefix and a dot.
-func list(ctx context.Context, kv jetstream.KeyValue, prefix string, each func(data []byte) error) error {
-	watcher, err := kv.Watch(ctx, prefix+".>", jetstream.IgnoreDeletes())
+// list calls each with the value of every key of the bucket that begins with prefix and a dot. It asks for the keys and then for
+// each one, since a watcher's first values lack keys that are written meanwhile.
+func (b *Board) list(ctx context.Context, kv jetstream.KeyValue, prefix string, each func(data []byte) error) error {
+	stream, err := b.js.Stream(ctx, "KV_"+kv.Bucket())
 	if err != nil {
 		return unavailable("read the board", err)
 	}
-	defer func() { _ = watcher.Stop() }() // it reads no further in any case
-	for {
-		select {
-		case entry := <-watcher.Updates():
-			if entry == nil { // all that there is
-				return nil
-			}
-			if err := each(entry.Value()); err != nil {
-				return fmt.Errorf("read %s on the board: %w", entry.Key(), err)
-			}
-		case <-ctx.Done():
-			return unavailable("read the board", ctx.Err())
+	subjects := "$KV." + kv.Bucket() + "."
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(subjects+prefix+".>"))
+	if err != nil {
+		return unavailable("read the board", err)
+	}
+	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
+		key := strings.TrimPrefix(subject, subjects)
+		entry, err := kv.Get(ctx, key)
+		if errors.Is(err, jetstream.ErrKeyNotFound) { // taken off the board
+			continue
+		}
+		if err != nil {
+			return unavailable("read "+key+" on the board", err)
+		}
+		if err := each(entry.Value()); err != nil {
+			return fmt.Errorf("read %s on the board: %w", key, err)
 		}
 	}
+	return nil
 }

@@ -3,6 +3,7 @@ package board_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -115,6 +116,52 @@ func TestWaitForReplicas(t *testing.T) {
 	if n, err := wait(at(9, 4, 0), time.Minute); err != nil || n != 1 {
 		t.Errorf("Wait(9) = %d, %v, want the one that is left", n, err)
 	}
+}
+
+// TestReplicasThatMove: a replica that tells where it is while others look is always there.
+func TestReplicasThatMove(t *testing.T) {
+	log := openLog(t)
+	b := openBoard(t, log, time.Minute)
+	stop := report(t, openBoard(t, log, time.Minute), &replica{at: at(1, 1, 0)})
+	eventually(t, "it is on the board", func() bool { all, err := b.Replicas(t.Context()); return err == nil && len(all) == 1 })
+	stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const replicas = 3
+	var moving sync.WaitGroup
+	for i := range replicas {
+		kv, err := log.JetStream().KeyValue(ctx, "LOCKSTEP_ALIVE")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := make(chan struct{})
+		moving.Go(func() {
+			for n := 1; ctx.Err() == nil; n++ {
+				if _, err := kv.Put(ctx, fmt.Sprintf("replica.%d", i), fmt.Appendf(nil, `{"name": "%d", "revision": %d}`, i, n)); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+				if n == 1 {
+					close(first)
+				}
+			}
+		})
+		<-first
+	}
+	revisions := map[string]uint64{}
+	for range 500 {
+		all, err := b.Replicas(ctx)
+		if err != nil || len(all) != replicas {
+			t.Fatalf("Replicas = %+v, %v, want %d", all, err, replicas)
+		}
+		for _, r := range all {
+			if r.Revision < revisions[r.Name] {
+				t.Fatalf("replica %s at %d after %d", r.Name, r.Revision, revisions[r.Name])
+			}
+			revisions[r.Name] = r.Revision
+		}
+	}
+	cancel()
+	moving.Wait()
 }
 
 func TestReplicaIsForgotten(t *testing.T) {
