@@ -34,11 +34,16 @@ const look = 100 * time.Millisecond
 // Board is the two buckets. Its methods are safe for concurrent use; their errors have CodeUnavailable when NATS cannot be
 // reached.
 type Board struct {
-	js          jetstream.JetStream
-	alive, kept jetstream.KeyValue
+	alive, kept bucket
 	logger      *slog.Logger
 	name        string // of this process
 	forgotten   time.Duration
+}
+
+// bucket is a bucket and the stream that it is kept in.
+type bucket struct {
+	jetstream.KeyValue
+	stream jetstream.Stream
 }
 
 // Open opens the buckets, and makes them where they are not there. The caller keeps js and closes its connection after the
@@ -48,18 +53,18 @@ func Open(ctx context.Context, js jetstream.JetStream, logger *slog.Logger) (*Bo
 }
 
 func open(ctx context.Context, js jetstream.JetStream, logger *slog.Logger, forgotten time.Duration) (*Board, error) {
-	b := &Board{js: js, logger: logger, name: rand.Text()[:13], forgotten: forgotten}
+	b := &Board{logger: logger, name: rand.Text()[:13], forgotten: forgotten}
 	var err error
-	b.alive, err = bucket(ctx, js, jetstream.KeyValueConfig{
+	b.alive, err = openBucket(ctx, js, jetstream.KeyValueConfig{
 		Bucket: aliveBucket, Description: "Lockstep processes: replicas and tasks", TTL: forgotten, Storage: jetstream.MemoryStorage,
 	})
 	if err == nil {
-		b.kept, err = bucket(ctx, js, jetstream.KeyValueConfig{Bucket: keptBucket, Description: "Lockstep: the last copy of each source", Storage: jetstream.FileStorage})
+		b.kept, err = openBucket(ctx, js, jetstream.KeyValueConfig{Bucket: keptBucket, Description: "Lockstep: the last copy of each source", Storage: jetstream.FileStorage})
 	}
 	return b, unavailable("open the board", err)
 }
 
-func bucket(ctx context.Context, js jetstream.JetStream, cfg jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+func openBucket(ctx context.Context, js jetstream.JetStream, cfg jetstream.KeyValueConfig) (bucket, error) {
 	kv, err := js.KeyValue(ctx, cfg.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		kv, err = js.CreateKeyValue(ctx, cfg)
@@ -67,7 +72,11 @@ func bucket(ctx context.Context, js jetstream.JetStream, cfg jetstream.KeyValueC
 	if errors.Is(err, jetstream.ErrBucketExists) { // somebody else made it just now
 		kv, err = js.KeyValue(ctx, cfg.Bucket)
 	}
-	return kv, err
+	if err != nil {
+		return bucket{}, err
+	}
+	stream, err := js.Stream(ctx, "KV_"+cfg.Bucket)
+	return bucket{kv, stream}, err
 }
 
 func unavailable(doing string, err error) error {
@@ -92,19 +101,15 @@ func put(ctx context.Context, kv jetstream.KeyValue, key string, v any) error {
 
 // list calls each with the value of every key of the bucket that begins with prefix and a dot. It asks for the keys and then for
 // each one, since a watcher's first values lack keys that are written meanwhile.
-func (b *Board) list(ctx context.Context, kv jetstream.KeyValue, prefix string, each func(data []byte) error) error {
-	stream, err := b.js.Stream(ctx, "KV_"+kv.Bucket())
-	if err != nil {
-		return unavailable("read the board", err)
-	}
-	subjects := "$KV." + kv.Bucket() + "."
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(subjects+prefix+".>"))
+func (b bucket) list(ctx context.Context, prefix string, each func(data []byte) error) error {
+	subjects := "$KV." + b.Bucket() + "."
+	info, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(subjects+prefix+".>"))
 	if err != nil {
 		return unavailable("read the board", err)
 	}
 	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
 		key := strings.TrimPrefix(subject, subjects)
-		entry, err := kv.Get(ctx, key)
+		entry, err := b.Get(ctx, key)
 		if errors.Is(err, jetstream.ErrKeyNotFound) { // taken off the board
 			continue
 		}

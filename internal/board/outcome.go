@@ -35,7 +35,7 @@ func (b *Board) Tell(ctx context.Context, o Outcome) error {
 // Outcomes returns the last outcome of each source that was ever copied.
 func (b *Board) Outcomes(ctx context.Context) ([]Outcome, error) {
 	var out []Outcome
-	err := b.list(ctx, b.kept, "copy", func(data []byte) error {
+	err := b.kept.list(ctx, "copy", func(data []byte) error {
 		var o Outcome
 		err := json.Unmarshal(data, &o)
 		out = append(out, o)

@@ -21,7 +21,7 @@ type Replica struct {
 // Replicas returns the replicas that are alive: those that said so in the last seconds.
 func (b *Board) Replicas(ctx context.Context) ([]Replica, error) {
 	var out []Replica
-	err := b.list(ctx, b.alive, "replica", func(data []byte) error {
+	err := b.alive.list(ctx, "replica", func(data []byte) error {
 		var r Replica
 		err := json.Unmarshal(data, &r)
 		out = append(out, r)

@@ -183,20 +183,9 @@ func (e *execution) withBody(ctx context.Context, body io.Reader) error {
 	return e.query(ctx, sql)
 }
 
-// watch returns a mark to put before a statement, which is killed when ctx ends before done is called. No other statement has the
-// connection then: it might be killed instead.
-func (e *execution) watch(ctx context.Context) (mark string, done func()) {
-	mark, ended := e.pool.killer.watch(ctx)
-	return mark, func() {
-		if ended() {
-			e.conn.touched = true
-		}
-	}
-}
-
 // insert runs an INSERT with its rows; a cancelled one ends.
 func (e *execution) insert(ctx context.Context, s statement, rows io.Reader) (uint64, error) {
-	mark, done := e.watch(ctx)
+	mark, done := e.pool.killer.watch(ctx, e.conn)
 	defer done()
 	s.sql = mark + s.sql
 	return e.conn.insert(s, rows)
@@ -220,7 +209,7 @@ func (e *execution) query(ctx context.Context, sql string) error {
 		s.sql, s.format = splitFormat(sql, s.format)
 	}
 	e.answer.header("X-ClickHouse-Format", s.format)
-	mark, done := e.watch(ctx)
+	mark, done := e.pool.killer.watch(ctx, e.conn)
 	defer done()
 	marked := s
 	marked.sql = mark + s.sql

@@ -37,9 +37,9 @@ func newKiller(control *conn) *killer {
 	return k
 }
 
-// watch returns a mark to put before a statement, which is doomed when ctx ends before done is called. done reports whether it was:
-// a kill may then be on its way still, to the statement's query id, which the next one on the connection can have too.
-func (k *killer) watch(ctx context.Context) (mark string, done func() (doomed bool)) {
+// watch returns a mark to put before a statement on c, which is doomed when ctx ends before done is called. No other request gets c
+// then: a kill may be on its way still, to the statement's query id, which the next one on the connection can have too.
+func (k *killer) watch(ctx context.Context, c *conn) (mark string, done func()) {
 	k.mu.Lock()
 	k.last++
 	mark = "/*lockstep:" + strconv.FormatInt(k.last, 10) + "*/"
@@ -53,13 +53,15 @@ func (k *killer) watch(ctx context.Context) (mark string, done func() (doomed bo
 			k.poke()
 		}
 	})
-	return mark, func() (doomed bool) {
+	return mark, func() {
 		stop()
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		ended, doomed = true, k.doomed[mark]
-		delete(k.doomed, mark)
-		return doomed
+		ended = true
+		if k.doomed[mark] {
+			c.touched = true
+			delete(k.doomed, mark)
+		}
 	}
 }
 
